@@ -1,0 +1,261 @@
+"""What a run is given: the context a client may set, and the services nodes use.
+
+Nodes receive a `Run` as `runtime.context`. The server publishes `Context` as the graph's context schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, ConfigDict, Field
+
+from graph.state import Call, Risk, State
+
+
+class Context(BaseModel):
+    """Per-run settings: a Studio form, a `context` object, flags, or `BALLAST_*` variables.
+
+    An explicit value wins over what the thread was started with, that over the environment, and that
+    over the default.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    model: str = Field(
+        "offline",
+        title="Model chain",
+        description="Comma-separated models, first healthy one wins: openai:NAME, scripted:FILE.yaml, offline.",
+        min_length=1,
+        max_length=500,
+    )
+    max_iterations: int = Field(
+        25, title="Iterations", description="Most passes through the model.", ge=1, le=10_000
+    )
+    max_tool_calls: int = Field(50, title="Tool calls", description="Most tool calls.", ge=1, le=100_000)
+    max_tokens: int = Field(
+        200_000, title="Tokens", description="Most tokens, prompt and reply together.", ge=1, le=100_000_000
+    )
+    max_usd: float = Field(
+        1.0, title="Cost (USD)", description="Most money for model calls, in US dollars.", gt=0, le=10_000
+    )
+    max_seconds: float = Field(
+        900.0,
+        title="Seconds",
+        description="Most time in nodes, in seconds. Waiting for a person is free.",
+        gt=0,
+        le=604_800,
+    )
+    keep_tool_results: int = Field(
+        5,
+        title="Whole tool results",
+        description="The last N tool results stay whole; older ones are folded into a summary.",
+        ge=1,
+        le=10_000,
+    )
+    approval_seconds: int = Field(
+        300,
+        title="Approval window (seconds)",
+        description="How long a medium-risk action waits before it goes out.",
+        ge=1,
+        le=604_800,
+    )
+
+
+class LocalContext(Context):
+    """A context from this machine's own command line, which may also choose the workspace."""
+
+    workspace: Path = Path("examples/office")
+
+
+Role = Literal["agent", "summarizer"]
+"""What a model is asked as. Later: planner, extractor, judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What one or more model calls cost."""
+
+    calls: int = 1
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+    """None when the price is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """A model's answer and what all attempts to get it cost."""
+
+    message: AIMessage
+    model: str
+    """The member of the chain that answered, as written in the chain."""
+    spent: Spent
+    failures: tuple[str, ...] = ()
+    """One line for each model that failed before this one answered."""
+
+
+class Models(Protocol):
+    """The model chain. `services/models.py`."""
+
+    async def complete(
+        self,
+        chain: str,
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[BaseTool] = (),
+        role: Role = "agent",
+        turn: int = 0,
+    ) -> Reply:
+        """Ask the chain's models in order until one answers. `turn` counts from 0.
+
+        Raises:
+            ModelFailed: all of them failed; `spent` on the error says what that cost.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What the tool box says of a call before anything runs."""
+
+    args: dict[str, Any]
+    """The arguments, validated and coerced by the tool's schema."""
+    risk: Risk
+    reason: str
+    error: str | None = None
+    """Set when the call can't run at all (unknown tool, arguments that do not fit): told to the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResult:
+    """What one call gave."""
+
+    text: str
+    untrusted: bool
+    """True when the text came from outside and must pass `sanitize` first."""
+    ok: bool = True
+    reused: bool = False
+    """True when the ledger had the result: nothing ran."""
+
+
+class Tools(Protocol):
+    """The registered tools and the one way to run them. `tools/registry.py`, `tools/execute.py`."""
+
+    def offered(self) -> Sequence[BaseTool]:
+        """The tools to show the model, in a stable order."""
+        ...
+
+    def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
+        """Validate a call and give its risk tier. Unknown and unmarked tools fail closed."""
+        ...
+
+    def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
+        """Digest of an effect's tool and canonical arguments; None for a pure read."""
+        ...
+
+    async def run(self, call: Call, *, thread_id: str, occurrence: int, workspace: Path) -> ToolResult:
+        """Run one allowed call through the effect ledger. Never raises for what a tool does."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """One call that needs a person. The row is the authority on what was decided."""
+
+    id: str
+    thread_id: str
+    interrupt_id: str
+    call_id: str
+    tool: str
+    args: dict[str, Any]
+    risk: Risk
+    reason: str
+    deadline: datetime | None
+    """When a medium-risk action goes out by itself; None for other tiers."""
+    status: str
+    """`pending`, or what was decided: approved, edited, rejected, responded, cancelled, done."""
+    decision: dict[str, Any] | None = None
+    """{"type", "args"?, "message"?} as it was taken."""
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    created_at: datetime | None = None
+
+
+class Approvals(Protocol):
+    """The approval rows. `checkpoints/approvals.py`."""
+
+    async def ask(
+        self,
+        calls: Sequence[Call],
+        *,
+        thread_id: str,
+        checkpoint_id: str,
+        interrupt_id: str,
+        deadline: datetime,
+    ) -> list[Approval]:
+        """Upsert a row for each call and fix the list shown at this checkpoint; return that list.
+
+        Called again for the same checkpoint it returns the same list, with the rows as they stand now.
+        """
+        ...
+
+    async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
+        """Take a decision if none was taken yet.
+
+        Raises:
+            AlreadyDecided: someone else was first.
+            InvalidDecision: this tier or tool does not allow it.
+            NotFound: there is no such approval.
+        """
+        ...
+
+    async def close(self, thread_id: str, approval_ids: Sequence[str], *, by: str) -> None:
+        """Mark those that are still pending as cancelled: the run they belong to has ended."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can move it."""
+
+    def now(self) -> datetime:
+        """The wall clock, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary point, never going back."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """What nodes are handed. Built once a process in `app/lifespan.py`; a test replaces one."""
+
+    models: Models
+    tools: Tools
+    approvals: Approvals
+    clock: Clock
+    defaults: LocalContext = field(default_factory=LocalContext)
+    """What the environment sets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a node finds in `runtime.context`."""
+
+    services: Services
+    explicit: dict[str, Any] = field(default_factory=dict)
+    """The context fields this invocation set itself."""
+    durable: bool = True
+    """False on a run without a thread: nothing can wait in it."""
+
+    def context(self, state: State) -> LocalContext:
+        """This run's settings: explicit, else kept with the thread, else the environment's."""
+        return LocalContext(
+            **{**self.services.defaults.model_dump(), **state.get("settings", {}), **self.explicit}
+        )

@@ -1,0 +1,97 @@
+"""Every error Ballast raises, in one tree.
+
+    BallastError                      exit 1
+    |- UsageError                     exit 2: the caller can mend it
+    |  |- BadSetting                  a setting, limit, model chain or script file that does not hold
+    |  |- NotFound                    a thread, node, checkpoint, approval or tool that is not there
+    |  |- AlreadyDecided              a decision that came too late
+    |  |- InvalidDecision             a decision this approval does not allow, or an edit that does not fit
+    |  |- ThreadBusy                  another process runs this thread now
+    |  |- ThreadWaiting               a new request on a thread that waits for a person
+    |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
+    |- ModelFailed                    every model of the chain failed
+    `- ToolFailed                     a tool could not do what was asked; the model is told why
+
+Each message is one line that names what to do next; `app/cli.py` prints it and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from graph.context import Spent
+
+
+class BallastError(Exception):
+    """Root of the tree. `exit_code` is what the command line exits with."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(BallastError):
+    """The caller can mend it: a wrong argument, setting, or state of the world."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class BadSetting(UsageError):
+    """A setting, limit, model chain or script file that does not hold."""
+
+
+class NotFound(UsageError):
+    """`what` (thread, node, checkpoint, approval) has no member called `name`."""
+
+    def __init__(self, what: str, name: str, hint: str = "") -> None:
+        self.what, self.name = what, name
+        super().__init__(f"no {what} {name!r}" + (f": {hint}" if hint else ""))
+
+
+class AlreadyDecided(UsageError):
+    """The approval was decided before: `status`, `by` and `at` (ISO 8601) say how, by whom and when."""
+
+    def __init__(self, approval_id: str, status: str, by: str | None, at: str | None) -> None:
+        self.approval_id, self.status, self.by, self.at = approval_id, status, by, at
+        super().__init__(f"approval {approval_id} was already decided: {status} by {by} at {at}")
+
+
+class InvalidDecision(UsageError):
+    """This approval does not allow that decision, or the edited arguments do not fit the tool."""
+
+
+class ThreadBusy(UsageError):
+    """Another process is running `thread_id` now."""
+
+    def __init__(self, thread_id: str) -> None:
+        self.thread_id = thread_id
+        super().__init__(f"thread {thread_id} is being run by another process: wait for it, then try again")
+
+
+class ThreadWaiting(UsageError):
+    """A new request on a thread that still waits for a person."""
+
+    def __init__(self, thread_id: str) -> None:
+        self.thread_id = thread_id
+        super().__init__(
+            f"thread {thread_id} waits for a decision: see 'ballast approvals list --thread {thread_id}', "
+            "decide, then resume it"
+        )
+
+
+class DatabaseUnavailable(UsageError):
+    """No connection, no permission, or a schema this code can't use."""
+
+
+class ModelFailed(BallastError):
+    """Every model of the chain failed; `reasons` has one line a model, in the order tried.
+
+    `spent` is what the failed calls cost: failed calls are charged too.
+    """
+
+    def __init__(self, reasons: list[str], spent: Spent) -> None:
+        self.reasons, self.spent = reasons, spent
+        super().__init__("no model of the chain answered: " + "; ".join(reasons))
+
+
+class ToolFailed(BallastError):
+    """A tool could not do what was asked. The message goes to the model as the call's result."""

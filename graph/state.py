@@ -1,0 +1,200 @@
+"""The typed state of a run, and how updates to it are merged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langgraph.channels.delta import DeltaChannel
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+
+Risk = Literal["low", "medium", "high", "critical"]
+"""How much is at stake in a call: low runs, medium runs at its deadline unless cancelled, high asks,
+critical is for people only."""
+
+RISKS: tuple[Risk, ...] = ("low", "medium", "high", "critical")
+"""The tiers, lowest first."""
+
+Outcome = Literal[
+    "completed",
+    "awaiting_approval",
+    "handed_to_person",
+    "stopped_iterations",
+    "stopped_tool_calls",
+    "stopped_tokens",
+    "stopped_cost",
+    "stopped_deadline",
+    "plan_rejected",
+    "model_failed",
+    "tool_failed",
+    "blocked",
+    "cancelled",
+]
+"""How a run stands when it stops. `awaiting_approval` and `handed_to_person` can be resumed."""
+
+SNAPSHOT_EVERY = 2_000
+"""Updates between two full copies of the history. Each copy costs the whole history once more; each
+update in between costs one row read at resume (about 20 us). History compression keeps the copies small."""
+
+
+class Call(TypedDict):
+    """One tool call of the last reply that has no result yet."""
+
+    id: str
+    """The model's id for the call: pairs the result with it."""
+    name: str
+    args: dict[str, Any]
+    """What will run: the model's arguments, or a person's edit of them."""
+    risk: Risk
+    reason: str
+    """Why this tier, in words for a person; empty for low."""
+    status: Literal["ready", "ask"]
+    """`ready` may run now; `ask` waits for a person."""
+    approval_id: NotRequired[str]
+    """The approval row this call was first asked under."""
+    note: NotRequired[str]
+    """What the model is told beside the result, such as that a person edited the arguments."""
+
+
+class RawResult(TypedDict):
+    """Untrusted tool output on its way to `sanitize`; never part of `messages`."""
+
+    call_id: str
+    tool: str
+    text: str
+    note: NotRequired[str]
+
+
+class Finding(TypedDict):
+    """Something in untrusted text that looks like an instruction to the agent."""
+
+    tool: str
+    call_id: str
+    rule: str
+    """Which rule of the detector fired."""
+    excerpt: str
+    """The words it fired on, at most 120 characters."""
+
+
+class Usage(TypedDict):
+    """What the run has spent so far."""
+
+    iterations: int
+    """Passes through `reason`."""
+    turns: int
+    """Calls to the agent's own model, failed ones included: turn k of a script answers call k."""
+    model_calls: int
+    """Calls to any model: the agent's, the summarizer's."""
+    tool_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    """None once a model without a known price was called."""
+    seconds: float
+    """Time spent in nodes. Waiting for a person is free."""
+
+
+def no_usage() -> Usage:
+    """A run that has spent nothing yet."""
+    return Usage(
+        iterations=0,
+        turns=0,
+        model_calls=0,
+        tool_calls=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost_usd=0.0,
+        seconds=0.0,
+    )
+
+
+def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[AnyMessage]:
+    """Fold `updates` into `history`, one after the other.
+
+    Each update is a message, a dict or tuple that stands for one, or a list of those. A message whose
+    id is known replaces that message in place, a `RemoveMessage` takes it out (an unknown id is
+    ignored), everything else is appended.
+
+    `DeltaChannel` replays updates in other batches than they were made in, so the result depends on
+    their order alone: ids missing from the input are derived from content and position, never random.
+    """
+    merged: dict[str, AnyMessage] = {_id(m): m for m in history}
+    for message in _flatten(updates):
+        if isinstance(message, RemoveMessage):
+            if message.id == REMOVE_ALL_MESSAGES:
+                merged.clear()
+            else:
+                merged.pop(_id(message), None)
+            continue
+        if message.id is None:
+            seed = f"{len(merged)}\0{message.type}\0{message.content!r}"
+            message.id = "m" + hashlib.sha256(seed.encode()).hexdigest()[:16]
+        merged[message.id] = message  # type: ignore[assignment]  # convert_to_messages types its result wider
+    return list(merged.values())
+
+
+def _id(message: BaseMessage) -> str:
+    return message.id or ""
+
+
+def _flatten(updates: Iterable[Any]) -> Iterable[BaseMessage]:
+    for update in updates:
+        yield from convert_to_messages(update if isinstance(update, list) else [update])
+
+
+def add_findings(known: list[Finding] | None, new: list[Finding]) -> list[Finding]:
+    """Findings only ever gather."""
+    return [*(known or []), *new]
+
+
+def merge_counts(known: dict[str, int] | None, new: dict[str, int]) -> dict[str, int]:
+    """The latest count of each key."""
+    return {**(known or {}), **new}
+
+
+class Input(TypedDict):
+    """What a client sends to start a run: one or more messages."""
+
+    messages: list[AnyMessage]
+
+
+class State(Input, total=False):
+    """Everything a run knows. Each field but `messages` is replaced by what a node returns for it."""
+
+    messages: Annotated[  # type: ignore[misc]  # the same list, with its channel
+        list[AnyMessage], DeltaChannel(reduce_messages, snapshot_frequency=SNAPSHOT_EVERY)
+    ]
+    """The conversation. Stored by deltas: a step writes its new messages, not the list."""
+
+    settings: dict[str, Any]
+    """The context the run was started with (model chain, workspace, limits), so that whoever resumes
+    it needs no flags."""
+
+    calls: list[Call]
+    """Calls of the last reply that have no result yet."""
+
+    untrusted: list[RawResult]
+    """Output of tools marked `untrusted_output`, until `sanitize` has cleaned it."""
+
+    summary: str
+    """What the history folded away so far said. Derived from untrusted text: shown as data only."""
+
+    findings: Annotated[list[Finding], add_findings]
+    """What the injection detector has seen in this thread."""
+
+    intents: Annotated[dict[str, int], merge_counts]
+    """How many times each effect (by digest of tool and arguments) was started on this branch."""
+
+    usage: Usage
+    """What the current run has spent."""
+
+    outcome: Outcome | None
+    """How the run ended; None while it goes on."""
+
+    reason: str
+    """One line on the outcome: which limit, which error."""
+
+    answer: str
+    """The final answer, or the best partial one."""

@@ -1,0 +1,1 @@
+"""What nodes are handed: settings, models, clock, telemetry."""

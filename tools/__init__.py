@@ -1,0 +1,1 @@
+"""What the agent can do: the `tool` decorator, one file a tool family, and the one way to run them."""
