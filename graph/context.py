@@ -72,6 +72,10 @@ class LocalContext(Context):
 
     workspace: Path = Path("examples/office")
 
+    def kept(self) -> dict[str, Any]:
+        """The fields a thread keeps, as JSON. A subclass's other settings (secrets) are not among them."""
+        return self.model_dump(mode="json", include=set(LocalContext.model_fields))
+
 
 Role = Literal["agent", "summarizer"]
 """What a model is asked as. Later: planner, extractor, judge."""
@@ -215,7 +219,7 @@ class Approvals(Protocol):
         """
         ...
 
-    async def close(self, thread_id: str, approval_ids: Sequence[str], *, by: str) -> None:
+    async def close(self, approval_ids: Sequence[str]) -> None:
         """Mark those that are still pending as cancelled: the run they belong to has ended."""
         ...
 
@@ -232,6 +236,31 @@ class Clock(Protocol):
         ...
 
 
+class Telemetry(Protocol):
+    """Facts for whoever reads the trace later. `services/telemetry.py`.
+
+    Both take JSON-shaped values, replace a value given before under the same name, and never raise.
+    """
+
+    def annotate(self, **metadata: Any) -> None:
+        """Attach metadata to the node that runs now: its tier decisions, tokens, cost."""
+        ...
+
+    def annotate_run(self, **metadata: Any) -> None:
+        """Attach metadata to the whole run: its outcome and totals."""
+        ...
+
+
+class Untraced:
+    """Telemetry when nothing is traced."""
+
+    def annotate(self, **metadata: Any) -> None:
+        """Drop it."""
+
+    def annotate_run(self, **metadata: Any) -> None:
+        """Drop it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """What nodes are handed. Built once a process in `app/lifespan.py`; a test replaces one."""
@@ -242,6 +271,7 @@ class Services:
     clock: Clock
     defaults: LocalContext = field(default_factory=LocalContext)
     """What the environment sets."""
+    telemetry: Telemetry = field(default_factory=Untraced)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,8 +284,10 @@ class Run:
     durable: bool = True
     """False on a run without a thread: nothing can wait in it."""
 
+    def settings(self) -> dict[str, Any]:
+        """What a new input writes to the thread's `settings`."""
+        return {"defaults": self.services.defaults.kept(), "explicit": self.explicit}
+
     def context(self, state: State) -> LocalContext:
         """This run's settings: explicit, else kept with the thread, else the environment's."""
-        return LocalContext(
-            **{**self.services.defaults.model_dump(), **state.get("settings", {}), **self.explicit}
-        )
+        return LocalContext(**{**self.services.defaults.kept(), **state.get("settings", {}), **self.explicit})

@@ -154,23 +154,24 @@ def merge_counts(known: dict[str, int] | None, new: dict[str, int]) -> dict[str,
     return {**(known or {}), **new}
 
 
+def keep_settings(known: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """A thread keeps what it was started with; later runs change only what they set explicitly."""
+    return {**(known or new["defaults"]), **new["explicit"]}
+
+
 class Input(TypedDict):
     """What a client sends to start a run: one or more messages."""
 
-    messages: list[AnyMessage]
+    messages: Annotated[list[AnyMessage], DeltaChannel(reduce_messages, snapshot_frequency=SNAPSHOT_EVERY)]
+    """The conversation. Stored by deltas: a step writes its new messages, not the list."""
+
+    settings: NotRequired[Annotated[dict[str, Any], keep_settings]]
+    """Model chain, workspace and limits, so that whoever resumes the thread needs no flags. Filled in
+    by the graph; what a client sends here is dropped."""
 
 
 class State(Input, total=False):
-    """Everything a run knows. Each field but `messages` is replaced by what a node returns for it."""
-
-    messages: Annotated[  # type: ignore[misc]  # the same list, with its channel
-        list[AnyMessage], DeltaChannel(reduce_messages, snapshot_frequency=SNAPSHOT_EVERY)
-    ]
-    """The conversation. Stored by deltas: a step writes its new messages, not the list."""
-
-    settings: dict[str, Any]
-    """The context the run was started with (model chain, workspace, limits), so that whoever resumes
-    it needs no flags."""
+    """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
     calls: list[Call]
     """Calls of the last reply that have no result yet."""

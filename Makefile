@@ -1,0 +1,46 @@
+# Everything a fresh machine needs: Python 3.11 or newer, git, make.
+PYTHON ?= python3
+PORT ?= 2024
+BIN := .venv/bin
+export BALLAST_HOME ?= $(CURDIR)/.ballast
+
+.PHONY: demo test run dev lint bench lock clean
+
+demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
+	@$(BIN)/python -m app.demo
+
+test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite, real Postgres and real server
+	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+run: .venv/ready  ## make run TASK='find the travel policy'
+	@$(BIN)/ballast run "$(TASK)"
+
+dev: .venv/ready  ## LangGraph server and Studio on our checkpointer
+	$(BIN)/langgraph dev --port $(PORT) --no-browser --no-reload
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+bench: .venv/ready  ## Beside LangChain's create_agent; writes benchmarks/results.md
+	$(BIN)/python -m benchmarks
+
+lock:  ## Pin what pyproject.toml allows, with hashes
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
+
+clean:
+	rm -rf .venv .ballast .langgraph_api
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ballast needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# A real OpenAI-compatible server for the tests; without npm its tests are skipped (and fail when CI=true).
+tests/model_server/node_modules/ready: tests/model_server/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/model_server && touch $@; \
+	else echo "npm not found: tests of openai: over HTTP will be skipped"; fi

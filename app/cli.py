@@ -1,0 +1,258 @@
+"""The command line. Each command opens the services, does one thing, prints it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graph.errors import BadSetting, BallastError, NotFound
+
+if TYPE_CHECKING:
+    from app.lifespan import Opened
+    from graph.context import LocalContext
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="An agent you can leave running.")
+approvals_app = typer.Typer(no_args_is_help=True, help="Calls that wait for a person, and deciding them.")
+app.add_typer(approvals_app, name="approvals")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
+Workspace = Annotated[Path | None, typer.Option(help="Folder the file tools work in.")]
+MaxIterations = Annotated[int | None, typer.Option(help="Most passes through the model.")]
+MaxToolCalls = Annotated[int | None, typer.Option(help="Most tool calls.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Most tokens.")]
+MaxUsd = Annotated[float | None, typer.Option(help="Most money for model calls, in US dollars.")]
+MaxSeconds = Annotated[float | None, typer.Option(help="Most time in nodes, in seconds.")]
+KeepToolResults = Annotated[int | None, typer.Option(help="Tool results that stay whole.")]
+ApprovalSeconds = Annotated[int | None, typer.Option(help="How long a medium-risk action waits.")]
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line on stderr and its own exit code."""
+    import psycopg
+
+    try:
+        app()
+    except BallastError as error:
+        _fail(str(error), error.exit_code)
+    except psycopg.Error as error:
+        line = " ".join(str(error).split())
+        _fail(f"the database failed: {line}; what is stored is safe: go on with 'ballast resume THREAD'", 2)
+    except KeyboardInterrupt:
+        _fail("stopped; what is stored is safe: go on with 'ballast resume THREAD'", 4)
+
+
+def _fail(line: str, code: int) -> None:
+    print(f"ballast: {line}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def with_services(do: Callable[[Opened], Awaitable[Any]]) -> Any:
+    """Open the services, await `do` with them, close them."""
+    from app.lifespan import opened
+
+    async def session() -> Any:
+        async with opened() as services:
+            return await do(services)
+
+    return asyncio.run(session())
+
+
+def context_of(**flags: Any) -> LocalContext:
+    """The context fields given as flags.
+
+    Raises:
+        BadSetting: a flag is out of bounds.
+    """
+    from pydantic import ValidationError
+
+    from graph.context import LocalContext
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return LocalContext(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][0]).replace("_", "-")
+        raise BadSetting(f"{flag}: {first['msg']} (got {first['input']!r})") from None
+
+
+def emit(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    """Print a result: JSON, or for people."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, default=str))
+    else:
+        show(result)
+
+
+@app.command()
+def run(
+    task: str,
+    thread: Annotated[str | None, typer.Option(help="Thread to start or go on with.")] = None,
+    graph: Annotated[str, typer.Option(help="Which graph runs it.")] = "react",
+    model: Model = None,
+    workspace: Workspace = None,
+    max_iterations: MaxIterations = None,
+    max_tool_calls: MaxToolCalls = None,
+    max_tokens: MaxTokens = None,
+    max_usd: MaxUsd = None,
+    max_seconds: MaxSeconds = None,
+    keep_tool_results: KeepToolResults = None,
+    approval_seconds: ApprovalSeconds = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run TASK until it ends or waits for a person."""
+    from app.show import progress, run_result
+
+    if graph != "react":
+        raise NotFound("graph", graph, "use react")
+    if not task.strip():
+        raise BadSetting("the task is empty: say what to do, ballast run 'TASK'")
+    context = context_of(
+        model=model, workspace=workspace, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
+        max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
+        keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
+    )  # fmt: skip
+
+    async def do(services: Opened) -> Any:
+        from app.runs import Runs
+
+        return await Runs(opened=services, progress=progress()).start(task, thread_id=thread, context=context)
+
+    _finish(with_services(do), as_json, run_result)
+
+
+@app.command()
+def resume(
+    thread: str,
+    model: Model = None,
+    max_iterations: MaxIterations = None,
+    max_tool_calls: MaxToolCalls = None,
+    max_tokens: MaxTokens = None,
+    max_usd: MaxUsd = None,
+    max_seconds: MaxSeconds = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with THREAD: with what was decided so far, or after a crash from its last checkpoint."""
+    from app.show import progress, run_result
+
+    context = context_of(
+        model=model, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
+        max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
+    )  # fmt: skip
+
+    async def do(services: Opened) -> Any:
+        from app.runs import Runs
+
+        return await Runs(opened=services, progress=progress()).resume(thread, context=context)
+
+    _finish(with_services(do), as_json, run_result)
+
+
+def _finish(result: dict[str, Any], as_json: bool, show: Callable[[Any], None]) -> None:
+    from app.report import EXIT_CODES
+
+    emit(result, as_json, show)
+    raise SystemExit(EXIT_CODES.get(result["outcome"] or "", 1))
+
+
+@app.command()
+def history(thread: str, as_json: AsJson = False) -> None:
+    """Checkpoints of THREAD, newest first."""
+    from app import report
+    from app.show import progress, table
+
+    async def do(services: Opened) -> Any:
+        from app.runs import Runs
+
+        runs = Runs(opened=services, progress=progress())
+        await runs.known(thread)
+        return report.history([snapshot async for snapshot in runs.snapshots(thread)])
+
+    emit(with_services(do), as_json, table("step", "node", "next", "checkpoint_id", "created_at"))
+
+
+@app.command()
+def replay(
+    thread: str,
+    from_node: Annotated[str | None, typer.Option("--from", help="Replay from before this node's last run.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Replay from this checkpoint.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would run and which effects would be reused.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fork THREAD at an earlier point and run on from there; the old branch stays."""
+    from app.show import dry_run_result, progress, run_result
+
+    if (from_node is None) == (checkpoint is None):
+        raise BadSetting("say where from: either --from NODE or --checkpoint ID")
+
+    async def do(services: Opened) -> Any:
+        from app.replay import preview
+        from app.runs import Runs
+
+        runs = Runs(opened=services, progress=progress())
+        found = await runs.find_checkpoint(thread, node=from_node, checkpoint_id=checkpoint)
+        if dry_run:
+            return await preview(services, found)
+        return await runs.replay(thread, found.config["configurable"]["checkpoint_id"])
+
+    result = with_services(do)
+    if dry_run:
+        emit(result, as_json, dry_run_result)
+    else:
+        _finish(result, as_json, run_result)
+
+
+@app.command()
+def effects(thread: str, as_json: AsJson = False) -> None:
+    """Side effects of THREAD, oldest first."""
+    from app.show import progress, table
+
+    async def do(services: Opened) -> Any:
+        from app.runs import Runs
+
+        await Runs(opened=services, progress=progress()).known(thread)
+        return await services.ledger.list(thread)
+
+    emit(with_services(do), as_json, table("tool", "state", "args", "result", "attempts", "finished_at"))
+
+
+@app.command()
+def tools(as_json: AsJson = False) -> None:
+    """The registered tools and their marks."""
+    from app.show import table
+    from tools import office
+
+    emit(office.toolbox().listing(), as_json, table("name", "risk", "untrusted_output", "idempotent", "source"))
+
+
+@app.command()
+def threads(as_json: AsJson = False) -> None:
+    """Threads in this database, newest first."""
+    from app.show import table
+
+    async def do(services: Opened) -> Any:
+        return await services.saver.list_threads()
+
+    emit(with_services(do), as_json, table("thread_id", "checkpoints", "updated_at"))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check settings, database and model chain."""
+    from app.doctor import examine
+    from app.show import table
+
+    emit(with_services(examine), as_json, table("check", "status"))
+
+
+import app.cli_approvals  # noqa: E402, F401 - registers the approvals commands on approvals_app
+
+if __name__ == "__main__":
+    main()

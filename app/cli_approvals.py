@@ -1,0 +1,131 @@
+"""`ballast approvals ...`: list, show and decide."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli import AsJson, _finish, approvals_app, emit, with_services
+from graph.errors import InvalidDecision
+
+if TYPE_CHECKING:
+    from app.lifespan import Opened
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more approval ids.")]
+Message = Annotated[str | None, typer.Option("--message", "-m", help="What to tell the agent.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Also go on with the thread in this process.")]
+
+
+@approvals_app.command("list")
+def list_(
+    thread: Annotated[str | None, typer.Option(help="Only this thread.")] = None,
+    pending: Annotated[bool, typer.Option(help="Only those still undecided.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Approvals, pending ones first."""
+    from app import report
+    from app.show import table
+
+    async def do(services: Opened) -> Any:
+        return [report.shape(row) for row in await services.approvals.list(thread_id=thread, pending=pending)]
+
+    emit(with_services(do), as_json, table("id", "thread_id", "tool", "args", "risk", "status", "deadline"))
+
+
+@approvals_app.command()
+def show(approval_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
+    """One approval, whole."""
+    from app import report
+    from app.show import record
+
+    async def do(services: Opened) -> Any:
+        return report.shape(await services.approvals.get(approval_id))
+
+    emit(with_services(do), as_json, record)
+
+
+@approvals_app.command()
+def approve(ids: Ids, resume: Resume = False, as_json: AsJson = False) -> None:
+    """Let the calls run as shown."""
+    _decide(ids, {"type": "approve"}, resume, as_json)
+
+
+@approvals_app.command()
+def reject(ids: Ids, message: Message = None, resume: Resume = False, as_json: AsJson = False) -> None:
+    """Refuse the calls; the agent is told why and goes on."""
+    _decide(ids, {"type": "reject", "message": message}, resume, as_json)
+
+
+@approvals_app.command()
+def edit(
+    approval_id: Annotated[str, typer.Argument(metavar="ID")],
+    args: Annotated[str, typer.Option("--args", help="Arguments as a JSON object; those left out stay as they are.")],
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change a call's arguments and let it run so."""
+    try:
+        changed = json.loads(args)
+    except ValueError as error:
+        raise InvalidDecision(f"--args is not JSON: {error}") from None
+    if not isinstance(changed, dict):
+        raise InvalidDecision("--args must be a JSON object, such as '{\"quantity\": 2}'")
+    _decide([approval_id], {"type": "edit", "args": changed}, resume, as_json)
+
+
+@approvals_app.command()
+def respond(
+    approval_id: Annotated[str, typer.Argument(metavar="ID")],
+    message: Annotated[str, typer.Option("--message", "-m", help="The result the agent is given.")],
+    resume: Resume = False,
+    as_json: AsJson = False,
+) -> None:
+    """Answer in the tool's place; it does not run."""
+    _decide([approval_id], {"type": "respond", "message": message}, resume, as_json)
+
+
+@approvals_app.command()
+def cancel(ids: Ids, resume: Resume = False, as_json: AsJson = False) -> None:
+    """Do not run the calls, and stop the run they belong to."""
+    _decide(ids, {"type": "cancel"}, resume, as_json)
+
+
+@approvals_app.command()
+def done(ids: Ids, message: Message = None, resume: Resume = False, as_json: AsJson = False) -> None:
+    """Report that you did a critical action yourself."""
+    _decide(ids, {"type": "done", "message": message}, resume, as_json)
+
+
+def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: bool) -> None:
+    from app import report
+    from app.show import decided, progress, run_result
+    from nodes.decisions import checked
+
+    async def do(services: Opened) -> Any:
+        from app.runs import Runs
+        from graph.context import Context
+
+        rows = []
+        for approval_id in ids:
+            row = await services.approvals.get(approval_id)
+            wanted = decision
+            if "args" in decision:
+                wanted = {**decision, "args": {**row.args, **decision["args"]}}
+            if row.status == "pending":
+                wanted = checked(row, wanted, services.services.tools)
+            rows.append(await services.approvals.decide(row.id, wanted, by=getpass.getuser()))
+        if not resume:
+            return [report.shape(row) for row in rows]
+        threads = {row.thread_id for row in rows}
+        if len(threads) > 1:
+            raise InvalidDecision("decided; --resume goes on with one thread, these belong to several: resume each")
+        return await Runs(opened=services, progress=progress()).resume(threads.pop(), context=Context())
+
+    result = with_services(do)
+    if resume:
+        _finish(result, as_json, run_result)
+    else:
+        emit(result[0] if len(ids) == 1 else result, as_json, decided)

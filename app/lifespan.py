@@ -1,0 +1,90 @@
+"""Everything a process opens once, in order, and closes again: database, saver, services, tracing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg_pool import AsyncConnectionPool
+
+from checkpoints import embedded
+from checkpoints.approvals import PostgresApprovals
+from checkpoints.database import open_pool
+from checkpoints.ledger import Ledger
+from checkpoints.locks import ThreadLocks
+from checkpoints.migrate import migrate
+from checkpoints.saver import PostgresSaver
+from checkpoints.serde import serializer
+from graph.context import Services
+from services import settings as environment
+from services.clock import SystemClock
+from services.models import ModelChain
+from services.settings import Settings
+from services.telemetry import Tracing
+from tools import office
+from tools.execute import Executor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """What is open. Satisfies `graph.durable.Engine`."""
+
+    settings: Settings
+    pool: AsyncConnectionPool[Any]
+    saver: PostgresSaver
+    ledger: Ledger
+    approvals: PostgresApprovals
+    models: ModelChain
+    locks: ThreadLocks
+    telemetry: Tracing
+    services: Services
+
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """Be the only one to run this thread."""
+        return self.locks.hold(thread_id)
+
+    def check_chain(self, chain: str) -> None:
+        """Refuse a model chain that can't run, before a run starts on it."""
+        self.models.check(chain)
+
+
+@asynccontextmanager
+async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
+    """Open everything; the embedded Postgres starts when no DATABASE_URL is set.
+
+    Raises:
+        BadSetting: a setting does not hold.
+        DatabaseUnavailable: no Postgres, or a schema this code can't use.
+    """
+    settings = settings or environment.load()
+    async with AsyncExitStack() as stack:
+        tracing = await stack.enter_async_context(Tracing.open())
+        url = settings.database_url or embedded.start(settings.home)
+        serde = serializer(settings.encryption_key)
+        pool = await stack.enter_async_context(open_pool(url))
+        await migrate(pool)
+        ledger, approvals = Ledger(pool), PostgresApprovals(pool)
+        models = ModelChain(settings)
+        locks = await stack.enter_async_context(ThreadLocks.open(url))
+        executor = Executor(office.toolbox(), ledger, smtp_url=settings.smtp_url)
+        services = Services(
+            models=models,
+            tools=executor,
+            approvals=approvals,
+            clock=SystemClock(),
+            telemetry=tracing,
+            defaults=settings,
+        )
+        yield Opened(
+            settings=settings,
+            pool=pool,
+            saver=PostgresSaver(pool, serde=serde),
+            ledger=ledger,
+            approvals=approvals,
+            models=models,
+            locks=locks,
+            telemetry=tracing,
+            services=services,
+        )

@@ -1,0 +1,34 @@
+"""What a replay would do, without doing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from langgraph.types import StateSnapshot
+
+from app.lifespan import Opened
+
+
+async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
+    """The nodes and calls next in line, and the effects whose stored results would be returned.
+
+    An effect is reused when it is done and was started after this checkpoint: the ledger finds it by
+    thread, tool, arguments and how many times the same call had run before.
+    """
+    configurable = snapshot.config["configurable"]
+    seen: Counter[str] = Counter()
+    before = snapshot.values.get("intents", {})
+    reused = []
+    for effect in await opened.ledger.list(configurable["thread_id"]):
+        digest = opened.services.tools.intent(effect["tool"], effect["args"]) or ""
+        seen[digest] += 1
+        if effect["state"] == "done" and seen[digest] > before.get(digest, 0):
+            reused.append({"key": effect["key"], "tool": effect["tool"], "args": effect["args"]})
+    return {
+        "thread_id": configurable["thread_id"],
+        "checkpoint_id": configurable["checkpoint_id"],
+        "next": list(snapshot.next),
+        "calls": [{"tool": call["name"], "args": call["args"]} for call in snapshot.values.get("calls", [])],
+        "effects_reused": reused,
+    }

@@ -1,0 +1,94 @@
+"""The JSON shapes the command line prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.types import StateSnapshot
+
+from app.lifespan import Opened
+from graph.context import Approval
+from graph.state import Outcome, no_usage
+
+EXIT_CODES: dict[str, int] = {
+    "completed": 0,
+    "awaiting_approval": 3,
+    "handed_to_person": 3,
+    "stopped_iterations": 4,
+    "stopped_tool_calls": 4,
+    "stopped_tokens": 4,
+    "stopped_cost": 4,
+    "stopped_deadline": 4,
+    "cancelled": 4,
+}
+"""Every other outcome is a failure: 1."""
+
+
+def outcome_of(snapshot: StateSnapshot) -> Outcome | None:
+    """How the thread stands; None when it was cut off and can be resumed."""
+    if snapshot.interrupts:
+        actions = [action for one in snapshot.interrupts for action in one.value["action_requests"]]
+        return "handed_to_person" if all(a["risk"] == "critical" for a in actions) else "awaiting_approval"
+    outcome: Outcome | None = None if snapshot.next else snapshot.values.get("outcome")
+    return outcome
+
+
+async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
+    """What `run`, `resume` and `replay` print."""
+    configurable = snapshot.config["configurable"]
+    thread_id = configurable["thread_id"]
+    usage = {**no_usage(), **snapshot.values.get("usage", {})}
+    usage.pop("turns")
+    return {
+        "thread_id": thread_id,
+        "outcome": outcome_of(snapshot),
+        "answer": "" if snapshot.next else snapshot.values.get("answer", ""),
+        "checkpoint_id": configurable.get("checkpoint_id"),
+        "usage": usage,
+        "approvals": [
+            {key: value for key, value in shape(row).items() if key in _IN_RUN}
+            for row in await opened.approvals.list(thread_id=thread_id)
+        ],
+    }
+
+
+_IN_RUN = ("id", "interrupt_id", "tool", "args", "risk", "reason", "deadline", "status")
+
+
+def shape(row: Approval) -> dict[str, Any]:
+    """An approval as `approvals list` prints it."""
+    return {
+        "id": row.id,
+        "thread_id": row.thread_id,
+        "interrupt_id": row.interrupt_id,
+        "tool": row.tool,
+        "args": row.args,
+        "risk": row.risk,
+        "reason": row.reason,
+        "deadline": row.deadline.isoformat() if row.deadline else None,
+        "status": row.status,
+        "decided_by": row.decided_by,
+        "decision": row.decision,
+        "decided_at": row.decided_at.isoformat() if row.decided_at else None,
+    }
+
+
+def history(snapshots: list[StateSnapshot]) -> list[dict[str, Any]]:
+    """What `history` prints: newest first, `node` is what ran to reach the checkpoint."""
+    by_id = {one.config["configurable"]["checkpoint_id"]: one for one in snapshots}
+    rows = []
+    for one in snapshots:
+        parent_id = one.parent_config["configurable"]["checkpoint_id"] if one.parent_config else None
+        source = (one.metadata or {}).get("source")
+        ran = by_id[parent_id].next if parent_id in by_id and source == "loop" else (str(source),)
+        rows.append(
+            {
+                "checkpoint_id": one.config["configurable"]["checkpoint_id"],
+                "parent_id": parent_id,
+                "step": (one.metadata or {}).get("step"),
+                "node": ",".join(ran),
+                "next": list(one.next),
+                "created_at": one.created_at,
+            }
+        )
+    return rows

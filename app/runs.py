@@ -1,0 +1,131 @@
+"""Start, resume, replay and inspect runs: what the command line does, without its printing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.types import StateSnapshot
+
+from app.lifespan import Opened
+from app.report import outcome_of, report
+from graph.context import Context
+from graph.durable import DurableGraph
+from graph.errors import NotFound, ThreadWaiting
+from graph.react import react
+
+Progress = Callable[[str, Any], None]
+"""Called with (node, its update) as each node ends; `__interrupt__` is a node here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Runs of one graph in this process."""
+
+    opened: Opened
+    progress: Progress
+
+    @property
+    def graph(self) -> DurableGraph:
+        """The react graph over this process's saver."""
+        opened = self.opened
+
+        async def engine() -> Opened:  # noqa: RUF029 - the server's engine opens asynchronously
+            return opened
+
+        return react(engine, checkpointer=opened.saver)
+
+    async def start(self, task: str, *, thread_id: str | None, context: Context) -> dict[str, Any]:
+        """Run `task` on a new or an existing thread until it ends or waits.
+
+        Raises:
+            BadSetting: the model chain can't run.
+            ThreadWaiting: the thread waits for a person.
+        """
+        thread_id = thread_id or uuid4().hex[:12]
+        chain = context.model if "model" in context.model_fields_set else self.opened.services.defaults.model
+        self.opened.check_chain(chain)
+        snapshot = await self.graph.aget_state(_config(thread_id))
+        if snapshot.interrupts:
+            raise ThreadWaiting(thread_id)
+        message = HumanMessage(task, id=uuid4().hex)
+        return await self._stream({"messages": [message]}, _config(thread_id), context)
+
+    async def resume(self, thread_id: str, *, context: Context) -> dict[str, Any]:
+        """Go on with whatever was decided so far, or after a crash from the last checkpoint.
+
+        No answer travels with the resume: the approval rows hold the decisions.
+        """
+        snapshot = await self.known(thread_id)
+        if not snapshot.next:
+            return await report(self.opened, snapshot)
+        self.opened.check_chain(snapshot.values.get("settings", {}).get("model", "offline"))
+        return await self._stream(None, _config(thread_id), context)
+
+    async def replay(self, thread_id: str, checkpoint_id: str) -> dict[str, Any]:
+        """Fork the thread at a checkpoint and run on from there; the old branch stays.
+
+        Effects that are done are not done again: the ledger returns their results.
+        """
+        return await self._stream(None, _config(thread_id, checkpoint_id), Context())
+
+    async def known(self, thread_id: str) -> StateSnapshot:
+        """The newest state of a thread.
+
+        Raises:
+            NotFound: no such thread.
+        """
+        snapshot = await self.graph.aget_state(_config(thread_id))
+        if snapshot.created_at is None:
+            raise NotFound("thread", thread_id, "see 'ballast threads'")
+        return snapshot
+
+    async def find_checkpoint(self, thread_id: str, *, node: str | None, checkpoint_id: str | None) -> StateSnapshot:
+        """The named checkpoint, or the newest one about to run `node`.
+
+        Raises:
+            NotFound: no such thread, node or checkpoint.
+        """
+        await self.known(thread_id)
+        if node and node not in self.graph.nodes:
+            names = ", ".join(name for name in self.graph.nodes if not name.startswith("__"))
+            raise NotFound("node", node, f"the graph has {names}")
+        async for snapshot in self.snapshots(thread_id):
+            if checkpoint_id == snapshot.config["configurable"]["checkpoint_id"] or (node and node in snapshot.next):
+                return snapshot
+        if node:
+            raise NotFound("node", node, f"thread {thread_id} never reached it")
+        raise NotFound("checkpoint", checkpoint_id or "", f"see 'ballast history {thread_id}'")
+
+    def snapshots(self, thread_id: str) -> AsyncIterator[StateSnapshot]:
+        """All states of a thread, newest first."""
+        return self.graph.aget_state_history(_config(thread_id))
+
+    async def _stream(self, update: Any, config: RunnableConfig, context: Context) -> dict[str, Any]:
+        thread_id = config["configurable"]["thread_id"]
+        stopped = False
+        try:
+            async for chunk in self.graph.astream(
+                update, self.opened.telemetry.run_config(config, graph="react"), context=context, stream_mode="updates"
+            ):
+                for node, change in chunk.items():
+                    self.progress(node, change)
+        except asyncio.CancelledError:
+            stopped = True  # ctrl-C: what is stored stays, the caller is told how to go on
+        snapshot = await self.graph.aget_state(_config(thread_id))
+        result = await report(self.opened, snapshot)
+        if stopped and outcome_of(snapshot) is None:
+            result["outcome"] = "cancelled"
+        return result
+
+
+def _config(thread_id: str, checkpoint_id: str | None = None) -> RunnableConfig:
+    configurable: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": ""}
+    if checkpoint_id:
+        configurable["checkpoint_id"] = checkpoint_id
+    return {"configurable": configurable}

@@ -1,0 +1,82 @@
+"""What people see: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from app.progress import Progress
+
+
+def progress() -> Progress:
+    """A progress printer on stderr."""
+    return Progress(Console(stderr=True))
+
+
+def table(*columns: str) -> Callable[[Any], None]:
+    """A printer of rows with these columns; plain tab-separated lines when piped."""
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        console = Console()
+        if not console.is_terminal:
+            for row in rows:
+                print("\t".join(_cell(row[column]) for column in columns))
+            return
+        grid = Table(*columns)
+        for row in rows:
+            grid.add_row(*(_cell(row[column]) for column in columns))
+        console.print(grid)
+
+    return show
+
+
+def record(row: dict[str, Any]) -> None:
+    """One row, a line a field."""
+    for key, value in row.items():
+        print(f"{key:>14}  {_cell(value)}")
+
+
+def decided(result: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """What was decided, and how to go on."""
+    for row in result if isinstance(result, list) else [result]:
+        print(f"{row['id']}  {row['tool']}: {row['status']}. Go on with: ballast resume {row['thread_id']}")
+
+
+def run_result(result: dict[str, Any]) -> None:
+    """How a run stands: answer, figures, and what a person can do next."""
+    if result["answer"]:
+        print(result["answer"])
+    usage = result["usage"]
+    cost = "unknown" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
+    print(
+        f"\n{result['outcome'] or 'cut off'}  iterations {usage['iterations']}  tool calls {usage['tool_calls']}  "
+        f"tokens {usage['prompt_tokens'] + usage['completion_tokens']}  cost {cost}  thread {result['thread_id']}"
+    )
+    pending = [row for row in result["approvals"] if row["status"] == "pending"]
+    for row in pending:
+        verbs = "done|reject" if row["risk"] == "critical" else "approve|edit|reject|respond"
+        print(f"  {row['risk']}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}")
+    if pending or result["outcome"] in (None, "cancelled"):
+        print(f"  then: ballast resume {result['thread_id']}")
+
+
+def dry_run_result(result: dict[str, Any]) -> None:
+    """What a replay would do."""
+    print(f"from checkpoint {result['checkpoint_id']}: would run {', '.join(result['next']) or 'nothing'}")
+    for call in result["calls"]:
+        print(f"  call   {call['tool']}({_cell(call['args'])})")
+    for effect in result["effects_reused"]:
+        print(f"  reuse  {effect['tool']}({_cell(effect['args'])}): done, its result is returned")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value) or "-"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return " ".join(text.split())

@@ -1,0 +1,98 @@
+"""A compiled graph whose every run is durable, on every path: command line, worker and server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Protocol
+
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from pydantic import ValidationError
+
+from graph.context import Context, Run, Services
+from graph.errors import BadSetting
+from graph.state import Input, State
+
+SUPER_STEPS = 100_000
+"""LangGraph's own recursion limit. Ours (`max_iterations`) is at most a tenth of it and stops first."""
+
+
+class Engine(Protocol):
+    """What a process opens once: the services nodes use, and who runs which thread."""
+
+    services: Services
+
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """Be the only one to run this thread; raises ThreadBusy when another does."""
+        ...
+
+
+OpenEngine = Callable[[], Awaitable[Engine]]
+
+
+class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
+    """Adds to each run what no caller may leave out.
+
+    `durability="sync"`: a finished step is stored before the next one starts, also when the caller (the
+    server) asks for less. One process at a time runs a thread. A client's context is validated and kept
+    with the thread. The services are handed to the nodes.
+    """
+
+    def __init__(self, *, open_engine: OpenEngine, **compiled: Any) -> None:
+        super().__init__(**compiled)
+        self.open_engine = open_engine
+
+    async def astream(  # type: ignore[override]  # one signature for all of Pregel's overloads
+        self,
+        input: Any,  # noqa: A002 - Pregel's name for it
+        config: Any = None,
+        *,
+        context: Any = None,
+        durability: Any = None,  # noqa: ARG002 - replaced on purpose
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """See `Pregel.astream`."""
+        engine = await self.open_engine()
+        configurable = (config or {}).get("configurable", {})
+        saver = configurable.get("__pregel_checkpointer") or self.checkpointer
+        run = Run(services=engine.services, explicit=explicit_fields(context), durable=bool(saver))
+        if isinstance(input, dict):
+            input = {**input, "settings": run.settings()}  # noqa: A001
+        guard = engine.hold(configurable["thread_id"]) if saver else nullcontext()
+        async with guard:
+            async for chunk in super().astream(
+                input,
+                {**(config or {}), "recursion_limit": SUPER_STEPS},
+                context=run,  # type: ignore[arg-type]  # clients send a Context, nodes receive a Run
+                durability="sync" if saver else None,
+                **options,
+            ):
+                yield chunk
+
+    def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
+        """The input a client sends; `settings` is filled in here, whatever was sent."""
+        schema = super().get_input_jsonschema(config)
+        schema.get("properties", {}).pop("settings", None)
+        return schema
+
+
+def durable(builder: StateGraph[State, Context, Input, State], open_engine: OpenEngine, **compile_with: Any) -> DurableGraph:
+    """Compile `builder` to a DurableGraph."""
+    compiled = builder.compile(**compile_with)
+    return DurableGraph(open_engine=open_engine, **compiled.__dict__)
+
+
+def explicit_fields(context: Any) -> dict[str, Any]:
+    """The fields a caller set itself, validated; a value equal to the default still counts.
+
+    Raises:
+        BadSetting: a field is unknown or out of bounds.
+    """
+    try:
+        checked = context if isinstance(context, Context) else Context.model_validate(context or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadSetting(f"context field {field}: {first['msg']} (got {first['input']!r})") from None
+    return checked.model_dump(include=checked.model_fields_set, mode="json")

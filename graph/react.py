@@ -1,0 +1,40 @@
+"""The `react` graph: reason, act, and what stands between them. Read top-down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+
+from graph import routing
+from graph.context import Context
+from graph.durable import DurableGraph, OpenEngine, durable
+from graph.state import Input, State
+from nodes.act import act
+from nodes.approve import approve
+from nodes.compress_history import compress_history
+from nodes.finish import finish
+from nodes.reason import reason
+from nodes.sanitize import sanitize
+
+
+def build() -> StateGraph[State, Context, Input, State]:
+    """Nodes and edges, not yet compiled."""
+    graph = StateGraph(State, context_schema=Context, input_schema=Input)
+
+    for node in (reason, approve, act, sanitize, compress_history, finish):
+        graph.add_node(node.__name__, node, metadata={"description": (node.__doc__ or "").split("\n")[0]})  # type: ignore[call-overload]  # nodes receive a Run, clients send a Context
+
+    graph.add_conditional_edges(START, routing.on_entry)
+    graph.add_conditional_edges("reason", routing.after_reason)
+    graph.add_conditional_edges("approve", routing.after_approve)
+    graph.add_conditional_edges("act", routing.after_act)
+    graph.add_conditional_edges("sanitize", routing.after_sanitize)
+    graph.add_edge("compress_history", "reason")
+    graph.add_edge("finish", END)
+    return graph
+
+
+def react(open_engine: OpenEngine, **compile_with: Any) -> DurableGraph:
+    """The compiled graph; `compile_with` goes to `StateGraph.compile` (checkpointer, name)."""
+    return durable(build(), open_engine, name="react", **compile_with)

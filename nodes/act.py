@@ -1,0 +1,84 @@
+"""act: run every call that policy or a person allowed, side by side, through the effect ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langgraph.runtime import Runtime
+
+from graph.context import Run, ToolResult
+from graph.state import Call, RawResult, State
+
+AT_ONCE = 8
+"""Most calls of one step in flight together."""
+
+
+async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
+    """Run the calls that may run; those that wait for a person stay where they are."""
+    services, context = runtime.context.services, runtime.context.context(state)
+    info = runtime.execution_info
+    thread_id = (info.thread_id if info else None) or ""
+    started = services.clock.monotonic()
+    ready = [call for call in state["calls"] if call["status"] == "ready"]
+    occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def run(call: Call, occurrence: int) -> ToolResult:
+        async with slots:
+            return await services.tools.run(
+                call, thread_id=thread_id, occurrence=occurrence, workspace=context.workspace
+            )
+
+    results = await asyncio.gather(*map(run, ready, occurrences))
+    services.telemetry.annotate(
+        tools=[
+            {"tool": call["name"], "risk": call["risk"], "ok": result.ok, "reused": result.reused}
+            for call, result in zip(ready, results, strict=True)
+        ]
+    )
+    usage = state["usage"].copy()
+    usage["tool_calls"] += len(ready)
+    usage["seconds"] += services.clock.monotonic() - started
+    pairs = list(zip(ready, results, strict=True))
+    update: dict[str, Any] = {
+        "messages": [_message(call, result) for call, result in pairs if not result.untrusted],
+        "calls": [call for call in state["calls"] if call["status"] != "ready"],
+        "usage": usage,
+    }
+    if raw := [_raw(call, result) for call, result in pairs if result.untrusted]:
+        update["untrusted"] = raw
+    if intents:
+        update["intents"] = intents
+    return update
+
+
+def _count_intents(ready: list[Call], run: Run, known: dict[str, int]) -> tuple[list[int], dict[str, int]]:
+    """How often each call already ran on this branch (0 the first time), and the counts after this step."""
+    counts: dict[str, int] = {}
+    occurrences = []
+    for call in ready:
+        digest = run.services.tools.intent(call["name"], call["args"])
+        before = counts.get(digest, known.get(digest, 0)) if digest else 0
+        occurrences.append(before)
+        if digest:
+            counts[digest] = before + 1
+    return occurrences, counts
+
+
+def _message(call: Call, result: ToolResult) -> ToolMessage:
+    return ToolMessage(
+        "\n".join(part for part in (call.get("note"), result.text) if part),
+        tool_call_id=call["id"],
+        name=call["name"],
+        id=f"r-{call['id']}",
+        status="success" if result.ok else "error",
+    )
+
+
+def _raw(call: Call, result: ToolResult) -> RawResult:
+    raw = RawResult(call_id=call["id"], tool=call["name"], text=result.text)
+    if note := call.get("note"):
+        raw["note"] = note
+    return raw

@@ -1,0 +1,89 @@
+"""approve: one interrupt for every call that waits for a person. It only asks; the rows decide."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+from langgraph.types import Interrupt, interrupt
+
+from graph.context import Approval, Run
+from graph.errors import AlreadyDecided, InvalidDecision
+from graph.state import Call, State
+from nodes import decisions
+
+
+async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -> dict[str, Any]:
+    """Ask a person about every undecided call, and take over what was decided.
+
+    Executed again from the top on every resume: all that happens before `interrupt()` is an idempotent
+    upsert. A decision taken elsewhere (command line, another client) is found in the rows.
+    """
+    run, info = runtime.context, runtime.execution_info
+    asked = [call for call in state["calls"] if call["status"] == "ask"]
+    if not run.durable or info is None or info.thread_id is None:
+        names = ", ".join(call["name"] for call in asked)
+        return {
+            "outcome": "blocked",
+            "reason": f"{names} needs a person's approval, and a run without a thread can't wait for one: "
+            "start it on a thread",
+        }
+
+    window = timedelta(seconds=run.context(state).approval_seconds)
+    approvals = run.services.approvals
+
+    async def rows() -> list[Approval]:
+        return await approvals.ask(
+            asked,
+            thread_id=info.thread_id or "",
+            checkpoint_id=info.checkpoint_id,
+            interrupt_id=Interrupt.from_ns(None, ns=config["configurable"]["checkpoint_ns"]).id,
+            deadline=run.services.clock.now() + window,
+        )
+
+    shown = await rows()
+    if all(row.status == "pending" for row in shown):
+        answer = interrupt(decisions.request(shown))
+        for row, decision in decisions.match(answer, shown):
+            try:
+                checked = decisions.checked(row, decision, run.services.tools)
+                await approvals.decide(row.id, checked, by=decisions.sender(config))
+            except (AlreadyDecided, InvalidDecision) as refused:
+                runtime.stream_writer({"refused": str(refused), "approval_id": row.id})
+        shown = await rows()
+    run.services.telemetry.annotate(
+        decisions=[{"tool": r.tool, "risk": r.risk, "reason": r.reason, "status": r.status, "by": r.decided_by} for r in shown]
+    )
+    return _take_over(state["calls"], {row.call_id: row for row in shown})
+
+
+def _take_over(calls: list[Call], rows: dict[str, Approval]) -> dict[str, Any]:
+    """What the rows say, as a state update."""
+    left: list[Call] = []
+    messages: list[ToolMessage] = []
+    for call in calls:
+        row = rows.get(call["id"])
+        if row is None:
+            left.append(call)
+        elif row.status == "pending":
+            left.append({**call, "approval_id": row.id})
+        elif row.status in ("approved", "edited") and row.risk != "critical":
+            left.append(_released(call, row))
+        else:
+            messages.append(decisions.told(row))
+    update: dict[str, Any] = {"calls": left, "messages": messages}
+    stopped = next((row for row in rows.values() if row.status == "cancelled"), None)
+    if stopped:
+        update |= {"outcome": "cancelled", "reason": f"{stopped.tool} was cancelled by {stopped.decided_by}"}
+    return update
+
+
+def _released(call: Call, row: Approval) -> Call:
+    released: Call = {**call, "status": "ready", "approval_id": row.id}
+    if row.status == "edited" and row.decision:
+        released["args"] = row.decision["args"]
+        released["note"] = f"A person changed the arguments to {row.decision['args']}; this is what ran."
+    return released

@@ -1,0 +1,69 @@
+"""compress_history: the last N tool results stay whole, older ones become a summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
+from langgraph.runtime import Runtime
+
+from graph.context import Run
+from graph.errors import ModelFailed
+from graph.state import State
+from nodes import prompts
+from nodes.reason import add_spent
+
+SUMMARY_CHARS = 6_000
+"""Longest summary kept; a longer one is cut at its start, so that the newest facts stay."""
+
+EXCERPT_CHARS = 300
+"""What is kept of each result when the summarizer fails."""
+
+
+async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
+    """Fold all but the last tool results into a summary; a call and its result never part."""
+    services, context = runtime.context.services, runtime.context.context(state)
+    started = services.clock.monotonic()
+    folded = foldable(state["messages"], context.keep_tool_results)
+    if not folded:
+        return {}
+    usage = state["usage"].copy()
+    earlier = state.get("summary", "")
+    text = "\n\n".join(_rendered(message) for message in folded)
+    try:
+        reply = await services.models.complete(
+            context.model,
+            [SystemMessage(prompts.SUMMARIZE), HumanMessage(f"{earlier}\n\n{text}".strip())],
+            role="summarizer",
+        )
+        add_spent(usage, reply.spent)
+        summary = str(reply.message.text)
+    except ModelFailed as failed:
+        add_spent(usage, failed.spent)
+        summary = "\n".join([earlier, *(_rendered(message)[:EXCERPT_CHARS] for message in folded)]).strip()
+    usage["seconds"] += services.clock.monotonic() - started
+    return {
+        "messages": [RemoveMessage(id=message.id or "") for message in folded],
+        "summary": summary[-SUMMARY_CHARS:],
+        "usage": usage,
+    }
+
+
+def foldable(messages: list[AnyMessage], keep: int) -> list[AnyMessage]:
+    """Replies and their results, whole groups only, that lie before the last `keep` results."""
+    results = [message for message in messages if isinstance(message, ToolMessage)]
+    old = {message.tool_call_id: message for message in results[:-keep]}
+    folded: list[AnyMessage] = []
+    for message in messages:
+        if isinstance(message, AIMessage) and message.tool_calls:
+            ids = [call["id"] or "" for call in message.tool_calls]
+            if all(call_id in old for call_id in ids):
+                folded += [message, *(old[call_id] for call_id in ids)]
+    return folded
+
+
+def _rendered(message: AnyMessage) -> str:
+    if isinstance(message, AIMessage):
+        calls = ", ".join(f"{call['name']}({call['args']})" for call in message.tool_calls)
+        return f"{message.text}\ncalled {calls}".strip()
+    return f"{message.name} returned: {message.text}"

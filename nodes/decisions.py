@@ -1,0 +1,137 @@
+"""The request a person is shown and the answers they may give, in both shapes clients use.
+
+LangChain's HITL: `{"decisions": [{"type": "approve" | "edit" | "reject" | "respond", ...}]}`.
+agent-inbox: `[{"type": "accept" | "edit" | "response" | "ignore", "args": ...}]`.
+Positions refer to the actions as they were shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langchain_core.runnables import RunnableConfig
+
+from graph.context import Approval, Tools
+from graph.errors import InvalidDecision
+
+ALLOWED: dict[bool, tuple[str, ...]] = {
+    True: ("done", "reject", "respond", "cancel"),
+    False: ("approve", "edit", "reject", "respond", "cancel"),
+}
+"""Decisions by whether the call is critical: those are done by people or not at all."""
+
+_INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
+
+
+def request(shown: Sequence[Approval]) -> dict[str, Any]:
+    """The interrupt's value: LangChain's HITL request, each action with both `args` and `arguments`."""
+    return {
+        "action_requests": [
+            {
+                "name": row.tool,
+                "args": row.args,
+                "arguments": row.args,
+                "description": describe(row),
+                "approval_id": row.id,
+                "risk": row.risk,
+                "deadline": row.deadline.isoformat() if row.deadline else None,
+            }
+            for row in shown
+        ],
+        "review_configs": [
+            {"action_name": row.tool, "allowed_decisions": _review_types(row)} for row in shown
+        ],
+    }
+
+
+def _review_types(row: Approval) -> list[str]:
+    """In the request's own vocabulary, which has no `done`: a `respond` reports a critical call as done."""
+    return ["respond", "reject"] if row.risk == "critical" else ["approve", "edit", "reject", "respond"]
+
+
+def describe(row: Approval) -> str:
+    """Why this call waits, for a person."""
+    ends = {
+        "critical": " The agent never runs this: do it yourself, then report it done or decline.",
+        "medium": f" Deadline {row.deadline:%Y-%m-%d %H:%M:%S} UTC." if row.deadline else "",
+    }
+    return f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}"
+
+
+def match(answer: Any, shown: Sequence[Approval]) -> Iterator[tuple[Approval, dict[str, Any]]]:
+    """Pair each decision with the call at its position; anything that is no decision decides nothing."""
+    if isinstance(answer, Mapping):
+        answer = answer.get("decisions", [answer])
+    if not isinstance(answer, list):
+        return
+    for row, decision in zip(shown, answer, strict=False):
+        if isinstance(decision, Mapping) and isinstance(decision.get("type"), str):
+            yield row, _plain(decision)
+
+
+def _plain(decision: Mapping[str, Any]) -> dict[str, Any]:
+    """One decision as {"type", "args"?, "message"?}."""
+    kind = _INBOX_TYPES.get(decision["type"], decision["type"])
+    plain: dict[str, Any] = {"type": kind}
+    edited = decision.get("edited_action")
+    inbox = decision.get("args")
+    if kind == "edit":
+        plain["tool"] = edited.get("name") if isinstance(edited, Mapping) else None
+        source = edited if isinstance(edited, Mapping) else inbox
+        if isinstance(source, Mapping):
+            plain["args"] = source.get("args", source)
+            plain["tool"] = plain["tool"] or source.get("action")
+    elif message := decision.get("message") or (inbox if isinstance(inbox, str) else None):
+        plain["message"] = str(message)
+    return plain
+
+
+def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[str, Any]:
+    """The decision as it may be recorded.
+
+    Raises:
+        InvalidDecision: this tier does not allow it, it names another tool, or the edit does not fit.
+    """
+    kind = str(decision["type"])
+    if row.risk == "critical" and kind == "respond":
+        kind = "done"
+    if kind not in ALLOWED[row.risk == "critical"]:
+        allowed = ", ".join(ALLOWED[row.risk == "critical"])
+        raise InvalidDecision(f"{kind} is no decision for {row.tool} ({row.risk}): use one of {allowed}")
+    if kind != "edit":
+        message = decision.get("message")
+        return {"type": kind, **({"message": str(message)} if message else {})}
+    if decision.get("tool") not in (None, row.tool):
+        raise InvalidDecision(f"an edit may change the arguments of {row.tool}, not the tool: reject it instead")
+    args = decision.get("args")
+    if not isinstance(args, Mapping):
+        raise InvalidDecision("an edit needs the new arguments as a JSON object")
+    found = tools.assess(row.tool, args)
+    if found.error or found.risk == "critical":
+        raise InvalidDecision(f"the edit does not fit {row.tool}: {found.error or found.reason}")
+    return {"type": "edit", "args": found.args}
+
+
+def sender(config: RunnableConfig) -> str:
+    """Who answered through the server, as far as it knows."""
+    return str(config["configurable"].get("langgraph_auth_user_id") or "client")
+
+
+def told(row: Approval) -> ToolMessage:
+    """What the model is told of a call that will not run."""
+    said = (row.decision or {}).get("message")
+    texts = {
+        "rejected": f"A person rejected this call: {said or 'no reason given'}. Do not try it again.",
+        "cancelled": "A person cancelled this call and stopped the run.",
+        "responded": said or "",
+        "done": f"A person did this themselves: {said or 'reported done'}.",
+    }
+    return ToolMessage(
+        texts.get(row.status, f"This call was not run: {row.status}."),
+        tool_call_id=row.call_id,
+        name=row.tool,
+        id=f"r-{row.call_id}",
+        status="success" if row.status in ("responded", "done") else "error",
+    )

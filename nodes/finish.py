@@ -1,0 +1,66 @@
+"""finish: every run ends here, in one typed outcome with the best answer there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.runtime import Runtime
+
+from graph.context import Run
+from graph.state import Call, State
+
+
+async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
+    """Give the answer, or what was reached and what was left when the run was stopped."""
+    left = state.get("calls", [])
+    if asked := [call["approval_id"] for call in left if "approval_id" in call]:
+        await runtime.context.services.approvals.close(asked)
+    why = state.get("reason") or state.get("outcome") or "the run ended"
+    return {
+        "answer": _answer(state, left, why),
+        "calls": [],
+        "messages": [_not_run(call, why) for call in left],
+    }
+
+
+def _answer(state: State, left: list[Call], why: str) -> str:
+    if state.get("outcome") == "completed":
+        last = state["messages"][-1]
+        return str(last.text)
+    parts = [f"Stopped: {why}."]
+    if said := _last_words(state):
+        parts.append(said)
+    if done := _done(state):
+        parts.append("Done: " + ", ".join(done) + ".")
+    if left:
+        parts.append("Not done: " + ", ".join(f"{call['name']}({call['args']})" for call in left) + ".")
+    return " ".join(parts)
+
+
+def _last_words(state: State) -> str:
+    """The newest text the agent itself wrote since the person last spoke."""
+    for message in reversed(state["messages"]):
+        if isinstance(message, HumanMessage):
+            return ""
+        if isinstance(message, AIMessage) and str(message.text).strip():
+            return str(message.text).strip()
+    return ""
+
+
+def _done(state: State) -> list[str]:
+    """Names of the tools that gave a result since the person last spoke."""
+    names: dict[str, int] = {}
+    for message in reversed(state["messages"]):
+        if isinstance(message, HumanMessage):
+            break
+        if isinstance(message, ToolMessage) and message.status == "success":
+            names[message.name or ""] = names.get(message.name or "", 0) + 1
+    return [f"{name} x{count}" if count > 1 else name for name, count in reversed(names.items())]
+
+
+def _not_run(call: Call, why: str) -> ToolMessage:
+    """Histories stay valid for every provider: no call without a result."""
+    return ToolMessage(
+        f"Not run: {why}.", tool_call_id=call["id"], name=call["name"], id=f"r-{call['id']}", status="error"
+    )
