@@ -8,6 +8,7 @@
     |  |- InvalidDecision             a decision this approval does not allow, or an edit that does not fit
     |  |- ThreadBusy                  another process runs this thread now
     |  |- ThreadWaiting               a new request on a thread that waits for a person
+    |  |- CheckpointUnreadable        a thread encrypted with another key
     |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
     |- ModelFailed                    every model of the chain failed
     `- ToolFailed                     a tool could not do what was asked; the model is told why
@@ -80,6 +81,10 @@ class ThreadWaiting(UsageError):
 
 class DatabaseUnavailable(UsageError):
     """No connection, no permission, or a schema this code can't use."""
+
+
+class CheckpointUnreadable(UsageError):
+    """A stored value this process can't read: it was encrypted with another key."""
 
 
 class ModelFailed(BallastError):

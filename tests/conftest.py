@@ -1,0 +1,41 @@
+"""One real Postgres for the test run, one schema for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from checkpoints import embedded
+from checkpoints.database import Pool, open_pool
+from checkpoints.migrate import migrate
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """DATABASE_URL when it is set, else an embedded Postgres that ends with the test run."""
+    return os.environ.get("DATABASE_URL") or embedded.start(Path(tmp_path_factory.mktemp("ballast")))
+
+
+@pytest.fixture
+def database_url(server_url: str) -> Iterator[str]:
+    """A URL whose search_path is a schema of this test's own."""
+    schema = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        yield make_conninfo(server_url, options=f"-csearch_path={schema}")
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """A pool on a migrated schema."""
+    async with open_pool(database_url, max_size=8) as opened:
+        await migrate(opened)
+        yield opened
