@@ -120,23 +120,19 @@ def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[A
     `DeltaChannel` replays updates in other batches than they were made in, so the result depends on
     their order alone: ids missing from the input are derived from content and position, never random.
     """
-    merged: dict[str, AnyMessage] = {_id(m): m for m in history}
+    merged: dict[str | None, AnyMessage] = {message.id: message for message in history}
     for message in _flatten(updates):
         if isinstance(message, RemoveMessage):
             if message.id == REMOVE_ALL_MESSAGES:
                 merged.clear()
             else:
-                merged.pop(_id(message), None)
+                merged.pop(message.id, None)
             continue
         if message.id is None:
             seed = f"{len(merged)}\0{message.type}\0{message.content!r}"
             message.id = "m" + hashlib.sha256(seed.encode()).hexdigest()[:16]
         merged[message.id] = message  # type: ignore[assignment]  # convert_to_messages types its result wider
     return list(merged.values())
-
-
-def _id(message: BaseMessage) -> str:
-    return message.id or ""
 
 
 def _flatten(updates: Iterable[Any]) -> Iterable[BaseMessage]:

@@ -54,7 +54,9 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if usage["tool_calls"] + len(calls) > context.max_tool_calls:
         wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
         return {**update, "calls": calls, "outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
-    return {**update, "calls": calls, "outcome": None}
+    if state.get("outcome"):
+        update["outcome"] = None
+    return {**update, "calls": calls}
 
 
 def _usage_of_this_run(state: State) -> Usage:

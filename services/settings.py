@@ -1,0 +1,126 @@
+"""The settings of a process, read once: explicit over environment over default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from annotated_types import Ge, Gt, Le
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from graph.context import LocalContext
+from graph.errors import BadSetting
+from services.prices import Price, parse_prices
+
+DEFAULT_OPENAI_MODEL = "openai:gpt-5.4-mini"
+"""The model chain when a key is set and BALLAST_MODEL is not."""
+
+HIDDEN = ("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url")
+"""Settings whose value may hold a secret: never shown in an error."""
+
+
+class Settings(LocalContext, BaseSettings):
+    """The run defaults (`BALLAST_MAX_USD`, ...) and what this process connects to.
+
+    An empty variable counts as unset. Variables Ballast does not know are no concern of it.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="BALLAST_",
+        env_ignore_empty=True,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    database_url: str | None = Field(None, validation_alias=AliasChoices("DATABASE_URL"), repr=False)
+    """Postgres; without one an embedded one is started."""
+    home: Path = Field(Path(".ballast"), validation_alias=AliasChoices("BALLAST_HOME"))
+    """Where the embedded Postgres keeps its state."""
+    encryption_key: SecretStr | None = Field(None, validation_alias=AliasChoices("BALLAST_ENCRYPTION_KEY"))
+    """Encrypts checkpoints at rest."""
+    smtp_url: SecretStr | None = Field(None, validation_alias=AliasChoices("SMTP_URL"))
+    """Where mail goes out; without one it is put into `outbox` of the workspace."""
+    prices: Annotated[dict[str, Price], NoDecode] = Field(
+        default_factory=dict, validation_alias=AliasChoices("BALLAST_PRICES")
+    )
+    """Prices of models the bundled list does not have: `NAME=input/output,...` in USD a million tokens."""
+    openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("OPENAI_API_KEY"))
+    openai_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("OPENAI_BASE_URL"), pattern=r"^https?://\S+$", repr=False
+    )
+    """Any OpenAI-compatible endpoint."""
+    openai_timeout: float = Field(120.0, validation_alias=AliasChoices("OPENAI_TIMEOUT"), gt=0, le=3_600)
+    """Longest one call to an openai model may take, its retries included, in seconds."""
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _read_prices(cls, value: Any) -> Any:
+        return parse_prices(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _model_with_a_key(self) -> Self:
+        if "model" not in self.model_fields_set and self.openai_api_key:
+            self.model = DEFAULT_OPENAI_MODEL
+        return self
+
+
+def load(**explicit: Any) -> Settings:
+    """Read the environment; a keyword argument (a field of Settings) wins over it, None included.
+
+    Raises:
+        BadSetting: a value does not hold; one line with the variable, the value and the bound.
+    """
+    try:
+        return Settings(**explicit)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadSetting(_line(first, _value_of(first, explicit))) from None
+
+
+def _line(error: ErrorDetails, value: Any) -> str:
+    name = _field_name(error)
+    field = Settings.model_fields.get(name)
+    if field is None:
+        return f"there is no setting {name!r}"
+    shown = "" if name in HIDDEN else f", got {str(value)!r:.200}"
+    return f"{variable(name)} must be {_bound(field) or _why(error)}{shown}"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field of Settings."""
+    alias = Settings.model_fields[name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"BALLAST_{name.upper()}"
+
+
+def _field_name(error: ErrorDetails) -> str:
+    """The field an error is about; pydantic names it by whichever alias it was read from."""
+    named = str(error["loc"][0])
+    wanted = named.lower()
+    return next((name for name in Settings.model_fields if variable(name).lower() == wanted), named)
+
+
+def _value_of(error: ErrorDetails, explicit: dict[str, Any]) -> Any:
+    return explicit.get(_field_name(error), error["input"])
+
+
+def _bound(field: FieldInfo) -> str:
+    """In words, from the field's own limits; empty when it has none."""
+    kind = "a whole number" if field.annotation is int else "a number"
+    words = []
+    for limit in field.metadata:
+        if isinstance(limit, Gt):
+            words.append(f"above {limit.gt:g}")  # type: ignore[str-format]  # every bound of ours is a number
+        elif isinstance(limit, Ge):
+            words.append(f"from {limit.ge}")
+        elif isinstance(limit, Le):
+            words.append(f"up to {limit.le:g}" if words and "above" in words[0] else f"to {limit.le}")  # type: ignore[str-format]  # see above
+    return f"{kind} {' '.join(words)}" if words else ""
+
+
+def _why(error: ErrorDetails) -> str:
+    told = error["msg"].removeprefix("Value error, ").splitlines()[0]
+    return told.removeprefix("Input should be ")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import ToolMessage
+from langgraph.runtime import Runtime
+
+from graph import routing
+from graph.context import LocalContext, Run, Services
+from graph.state import State
+
+READY = [{"status": "ready"}]
+ASK = [{"status": "ask"}]
+BOTH = READY + ASK
+
+
+def _runtime(keep: int = 2) -> Runtime[Run]:
+    nothing: Any = None
+    services = Services(
+        models=nothing, tools=nothing, approvals=nothing, clock=nothing, defaults=LocalContext(keep_tool_results=keep)
+    )
+    return Runtime(context=Run(services=services))
+
+
+def _state(results: int = 0, **fields: Any) -> State:
+    messages = [ToolMessage("x", tool_call_id=str(n)) for n in range(results)]
+    return {"messages": messages, **fields}  # type: ignore[return-value, typeddict-item]  # parts of a state
+
+
+@pytest.mark.parametrize(("calls", "to"), [([], "reason"), (READY, "reason"), (ASK, "approve")])
+def test_a_new_message_does_not_discard_a_question(calls: list[Any], to: str) -> None:
+    assert routing.on_entry(_state(calls=calls)) == to
+
+
+@pytest.mark.parametrize(
+    ("fields", "to"),
+    [
+        ({"calls": []}, "reason"),
+        ({"calls": READY}, "act"),
+        ({"calls": ASK}, "approve"),
+        ({"calls": BOTH}, "act"),
+        ({"calls": BOTH, "outcome": "stopped_tool_calls"}, "finish"),
+        ({"outcome": "completed"}, "finish"),
+    ],
+)
+def test_after_reason(fields: dict[str, Any], to: str) -> None:
+    assert routing.after_reason(_state(**fields)) == to
+
+
+@pytest.mark.parametrize(
+    ("fields", "to"),
+    [
+        ({"calls": READY}, "act"),
+        ({"calls": BOTH}, "act"),
+        ({"calls": ASK}, "approve"),
+        ({"calls": []}, "reason"),
+        ({"calls": [], "results": 3}, "compress_history"),
+        ({"calls": [], "outcome": "cancelled"}, "finish"),
+    ],
+)
+def test_after_approve(fields: dict[str, Any], to: str) -> None:
+    assert routing.after_approve(_state(**fields), _runtime()) == to
+
+
+@pytest.mark.parametrize(
+    ("fields", "to"),
+    [
+        ({"untrusted": [{}], "calls": ASK}, "sanitize"),
+        ({"calls": ASK, "results": 3}, "approve"),
+        ({"results": 3}, "compress_history"),
+        ({"results": 2}, "reason"),
+    ],
+)
+def test_after_act(fields: dict[str, Any], to: str) -> None:
+    assert routing.after_act(_state(**fields), _runtime()) == to
+
+
+@pytest.mark.parametrize(
+    ("fields", "to"),
+    [({"calls": ASK}, "approve"), ({"results": 3}, "compress_history"), ({"results": 1}, "reason")],
+)
+def test_after_sanitize(fields: dict[str, Any], to: str) -> None:
+    assert routing.after_sanitize(_state(**fields), _runtime()) == to
