@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import LiteralString
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 
 from graph.errors import ThreadBusy
 
@@ -51,14 +52,21 @@ class ThreadLocks:
             try:
                 yield
             finally:
-                if self._connection and not self._connection.broken:
-                    await self._ask(RELEASE, thread_id)
+                await self._ask(RELEASE, thread_id)
         finally:
             self._held.discard(thread_id)
 
-    async def _ask(self, query: str, thread_id: str) -> bool:
+    async def _ask(self, query: LiteralString, thread_id: str) -> bool:
         async with self._turn:
-            if self._connection is None or self._connection.closed:
-                self._connection = await AsyncConnection.connect(self._url, autocommit=True)
-            row = await (await self._connection.execute(query, (thread_id,))).fetchone()
-            return bool(row and row[0])
+            if self._connection:
+                try:
+                    return await _first(self._connection, query, thread_id)
+                except OperationalError:  # cut off, and every lock on it with it: ask again on a new one
+                    await self._connection.close()
+            self._connection = await AsyncConnection.connect(self._url, autocommit=True)
+            return await _first(self._connection, query, thread_id)
+
+
+async def _first(connection: AsyncConnection[tuple[bool]], query: LiteralString, thread_id: str) -> bool:
+    row = await (await connection.execute(query, (thread_id,))).fetchone()
+    return bool(row and row[0])

@@ -1,0 +1,54 @@
+"""How a failed model call is told: one line, no secret in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from langchain_core.messages import AIMessage, UsageMetadata
+
+from services.scripted import ScriptedFailure
+
+LINE_CHARS = 300
+
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai)-[\w\-*.]{6,}|(?<=Bearer )\S+|(?<=://)[^/@\s]+@")
+"""Keys by their usual prefixes, bearer tokens, and a user and password in an address."""
+
+
+class CutStream(Exception):  # noqa: N818 - names what happened
+    """The reply ended before the provider said that it was whole."""
+
+    def __init__(self, usage: UsageMetadata | None) -> None:
+        self.usage = usage
+        super().__init__("the reply broke off before its end")
+
+
+def whole(message: AIMessage) -> AIMessage:
+    """The message, if the provider said why it ended.
+
+    Raises:
+        CutStream: it did not: the connection closed early.
+    """
+    if not {"finish_reason", "status"} & message.response_metadata.keys():
+        raise CutStream(message.usage_metadata)
+    return message
+
+
+def usage_of(error: Exception) -> UsageMetadata:
+    """The tokens a failed call still cost, as far as the error knows."""
+    if isinstance(error, CutStream) and error.usage:
+        return error.usage
+    into = out = 0
+    if isinstance(error, ScriptedFailure) and error.usage:
+        into, out = error.usage.input_tokens, error.usage.output_tokens
+    return UsageMetadata(input_tokens=into, output_tokens=out, total_tokens=into + out)
+
+
+def failure_line(member: str, error: Exception, *, secrets: Iterable[str]) -> str:
+    """`member: what went wrong`, cut to LINE_CHARS, keys blanked."""
+    told = " ".join(str(error).split()) or type(error).__name__
+    kind = "" if type(error).__module__.startswith("services.") else f"{type(error).__name__}: "
+    line = f"{member}: {kind if kind.rstrip(': ') != told else ''}{told}"
+    for secret in secrets:
+        line = line.replace(secret, "***")
+    return _KEY_LIKE.sub("***", line)[:LINE_CHARS]

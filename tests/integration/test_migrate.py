@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from checkpoints.database import Pool, open_pool
+from checkpoints.migrate import migrate, scripts
+from graph.errors import DatabaseUnavailable
+
+
+async def test_ten_at_once_apply_each_migration_once(database_url: str) -> None:
+    async def start() -> None:
+        async with open_pool(database_url, max_size=1) as pool:
+            await migrate(pool)
+
+    await asyncio.gather(*(start() for _ in range(10)))
+
+    with psycopg.connect(database_url) as connection:
+        applied = connection.execute("SELECT version FROM ballast_schema ORDER BY version").fetchall()
+    assert [version for (version,) in applied] == list(scripts())
+
+
+async def test_an_older_schema_is_brought_up_to_date(pool: Pool) -> None:
+    newest = max(scripts())
+    async with pool.connection() as connection:
+        await connection.execute("DELETE FROM ballast_schema WHERE version = %s", (newest,))
+        await connection.execute("DROP TABLE approvals, approvals_shown")
+
+    await migrate(pool)
+
+    async with pool.connection() as connection:
+        await connection.execute("SELECT id FROM approvals")
+
+
+async def test_a_newer_schema_is_refused_naming_both_versions(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await connection.execute("INSERT INTO ballast_schema (version) VALUES (999)")
+
+    with pytest.raises(DatabaseUnavailable, match=rf"version 999, this code knows {max(scripts())}: update"):
+        await migrate(pool)
+
+
+async def test_a_role_that_may_not_create_tables_is_told_so(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS ballast_reader")
+        connection.execute("CREATE ROLE ballast_reader LOGIN PASSWORD 'x'")
+        row = connection.execute("SELECT current_schema()").fetchone()
+        schema = sql.Identifier(row[0] if row else "")
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO ballast_reader").format(schema))
+    try:
+        async with open_pool(make_conninfo(database_url, user="ballast_reader", password="x")) as pool:
+            with pytest.raises(DatabaseUnavailable, match="may not create tables"):
+                await migrate(pool)
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY ballast_reader; DROP ROLE ballast_reader")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:s3cret@127.0.0.1:1/x", r"127\.0\.0\.1:1/x.*check DATABASE_URL"),
+        ("postgresql://u:s3cret@no-such-host.invalid/x", r"no-such-host\.invalid"),
+        ("not a url", "unreadable DATABASE_URL"),
+    ],
+)
+async def test_no_postgres_is_one_line_without_the_password(url: str, said: str) -> None:
+    with pytest.raises(DatabaseUnavailable, match=said) as caught:
+        async with open_pool(url):
+            pass
+
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
