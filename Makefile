@@ -16,7 +16,7 @@ run: .venv/ready  ## make run TASK='find the travel policy'
 	@$(BIN)/ballast run "$(TASK)"
 
 dev: .venv/ready  ## LangGraph server and Studio on our checkpointer
-	$(BIN)/langgraph dev --port $(PORT) --no-browser --no-reload
+	$(BIN)/langgraph dev --port $(PORT) --no-browser --no-reload --studio-url https://smith.langchain.com
 
 lint: .venv/ready
 	$(BIN)/ruff check .

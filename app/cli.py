@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli_approvals import approvals_app
+from app.session import AsJson, context_of, emit, finish, with_services
 from graph.errors import BadSetting, BallastError, NotFound
 
 if TYPE_CHECKING:
     from app.lifespan import Opened
-    from graph.context import LocalContext
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="An agent you can leave running.")
-approvals_app = typer.Typer(no_args_is_help=True, help="Calls that wait for a person, and deciding them.")
-app.add_typer(approvals_app, name="approvals")
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="An agent you can leave running.")
+cli.add_typer(approvals_app, name="approvals")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
 Workspace = Annotated[Path | None, typer.Option(help="Folder the file tools work in.")]
 MaxIterations = Annotated[int | None, typer.Option(help="Most passes through the model.")]
@@ -38,7 +34,7 @@ def main() -> None:
     import psycopg
 
     try:
-        app()
+        cli()
     except BallastError as error:
         _fail(str(error), error.exit_code)
     except psycopg.Error as error:
@@ -53,45 +49,7 @@ def _fail(line: str, code: int) -> None:
     raise SystemExit(code)
 
 
-def with_services(do: Callable[[Opened], Awaitable[Any]]) -> Any:
-    """Open the services, await `do` with them, close them."""
-    from app.lifespan import opened
-
-    async def session() -> Any:
-        async with opened() as services:
-            return await do(services)
-
-    return asyncio.run(session())
-
-
-def context_of(**flags: Any) -> LocalContext:
-    """The context fields given as flags.
-
-    Raises:
-        BadSetting: a flag is out of bounds.
-    """
-    from pydantic import ValidationError
-
-    from graph.context import LocalContext
-
-    given = {name: value for name, value in flags.items() if value is not None}
-    try:
-        return LocalContext(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).replace("_", "-")
-        raise BadSetting(f"{flag}: {first['msg']} (got {first['input']!r})") from None
-
-
-def emit(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
-    """Print a result: JSON, or for people."""
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False, default=str))
-    else:
-        show(result)
-
-
-@app.command()
+@cli.command()
 def run(
     task: str,
     thread: Annotated[str | None, typer.Option(help="Thread to start or go on with.")] = None,
@@ -125,10 +83,10 @@ def run(
 
         return await Runs(opened=services, progress=progress()).start(task, thread_id=thread, context=context)
 
-    _finish(with_services(do), as_json, run_result)
+    finish(with_services(do), as_json, run_result)
 
 
-@app.command()
+@cli.command()
 def resume(
     thread: str,
     model: Model = None,
@@ -152,17 +110,10 @@ def resume(
 
         return await Runs(opened=services, progress=progress()).resume(thread, context=context)
 
-    _finish(with_services(do), as_json, run_result)
+    finish(with_services(do), as_json, run_result)
 
 
-def _finish(result: dict[str, Any], as_json: bool, show: Callable[[Any], None]) -> None:
-    from app.report import EXIT_CODES
-
-    emit(result, as_json, show)
-    raise SystemExit(EXIT_CODES.get(result["outcome"] or "", 1))
-
-
-@app.command()
+@cli.command()
 def history(thread: str, as_json: AsJson = False) -> None:
     """Checkpoints of THREAD, newest first."""
     from app import report
@@ -178,7 +129,7 @@ def history(thread: str, as_json: AsJson = False) -> None:
     emit(with_services(do), as_json, table("step", "node", "next", "checkpoint_id", "created_at"))
 
 
-@app.command()
+@cli.command()
 def replay(
     thread: str,
     from_node: Annotated[str | None, typer.Option("--from", help="Replay from before this node's last run.")] = None,
@@ -206,10 +157,10 @@ def replay(
     if dry_run:
         emit(result, as_json, dry_run_result)
     else:
-        _finish(result, as_json, run_result)
+        finish(result, as_json, run_result)
 
 
-@app.command()
+@cli.command()
 def effects(thread: str, as_json: AsJson = False) -> None:
     """Side effects of THREAD, oldest first."""
     from app.show import progress, table
@@ -223,7 +174,7 @@ def effects(thread: str, as_json: AsJson = False) -> None:
     emit(with_services(do), as_json, table("tool", "state", "args", "result", "attempts", "finished_at"))
 
 
-@app.command()
+@cli.command()
 def tools(as_json: AsJson = False) -> None:
     """The registered tools and their marks."""
     from app.show import table
@@ -232,7 +183,7 @@ def tools(as_json: AsJson = False) -> None:
     emit(office.toolbox().listing(), as_json, table("name", "risk", "untrusted_output", "idempotent", "source"))
 
 
-@app.command()
+@cli.command()
 def threads(as_json: AsJson = False) -> None:
     """Threads in this database, newest first."""
     from app.show import table
@@ -243,7 +194,7 @@ def threads(as_json: AsJson = False) -> None:
     emit(with_services(do), as_json, table("thread_id", "checkpoints", "updated_at"))
 
 
-@app.command()
+@cli.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check settings, database and model chain."""
     from app.doctor import examine
@@ -251,8 +202,6 @@ def doctor(as_json: AsJson = False) -> None:
 
     emit(with_services(examine), as_json, table("check", "status"))
 
-
-import app.cli_approvals  # noqa: E402, F401 - registers the approvals commands on approvals_app
 
 if __name__ == "__main__":
     main()

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli import AsJson, _finish, approvals_app, emit, with_services
+from app.session import AsJson, emit, finish, with_services
 from graph.errors import InvalidDecision
 
 if TYPE_CHECKING:
     from app.lifespan import Opened
+
+approvals_app = typer.Typer(no_args_is_help=True, help="Calls that wait for a person, and deciding them.")
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more approval ids.")]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="What to tell the agent.")]
@@ -126,6 +128,6 @@ def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: boo
 
     result = with_services(do)
     if resume:
-        _finish(result, as_json, run_result)
+        finish(result, as_json, run_result)
     else:
         emit(result[0] if len(ids) == 1 else result, as_json, decided)

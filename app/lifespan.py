@@ -22,7 +22,7 @@ from services import settings as environment
 from services.clock import SystemClock
 from services.models import ModelChain
 from services.settings import Settings
-from services.telemetry import Tracing
+from services.telemetry import open_telemetry
 from tools import office
 from tools.execute import Executor
 
@@ -38,7 +38,6 @@ class Opened:
     approvals: PostgresApprovals
     models: ModelChain
     locks: ThreadLocks
-    telemetry: Tracing
     services: Services
 
     def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
@@ -60,7 +59,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
     """
     settings = settings or environment.load()
     async with AsyncExitStack() as stack:
-        tracing = await stack.enter_async_context(Tracing.open())
+        telemetry = await stack.enter_async_context(open_telemetry())
         url = settings.database_url or embedded.start(settings.home)
         serde = serializer(settings.encryption_key)
         pool = await stack.enter_async_context(open_pool(url))
@@ -74,7 +73,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             tools=executor,
             approvals=approvals,
             clock=SystemClock(),
-            telemetry=tracing,
+            telemetry=telemetry,
             defaults=settings,
         )
         yield Opened(
@@ -85,6 +84,5 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             approvals=approvals,
             models=models,
             locks=locks,
-            telemetry=tracing,
             services=services,
         )

@@ -111,7 +111,7 @@ class Runs:
         stopped = False
         try:
             async for chunk in self.graph.astream(
-                update, self.opened.telemetry.run_config(config, graph="react"), context=context, stream_mode="updates"
+                update, config, context=context, stream_mode="updates"
             ):
                 for node, change in chunk.items():
                     self.progress(node, change)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from langchain_core.messages import AnyMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from graph.context import Run
 from graph.state import State
+from nodes.compress_history import foldable
 
 AfterReason = Literal["finish", "act", "approve", "reason"]
 AfterApprove = Literal["finish", "act", "approve", "compress_history", "reason"]
@@ -47,16 +47,11 @@ def after_sanitize(state: State, runtime: Runtime[Run]) -> AfterSanitize:
     return _with_results(state, runtime)
 
 
-def whole_results(messages: list[AnyMessage]) -> int:
-    """How many tool results the history holds unfolded."""
-    return sum(isinstance(message, ToolMessage) for message in messages)
-
-
 def _with_results(state: State, runtime: Runtime[Run]) -> AfterSanitize:
     if _has(state, "ask"):
         return "approve"
     keep = runtime.context.context(state).keep_tool_results
-    return "compress_history" if whole_results(state["messages"]) > keep else "reason"
+    return "compress_history" if foldable(state["messages"], keep) else "reason"
 
 
 def _has(state: State, status: Literal["ready", "ask"]) -> bool:

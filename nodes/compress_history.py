@@ -25,8 +25,6 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     services, context = runtime.context.services, runtime.context.context(state)
     started = services.clock.monotonic()
     folded = foldable(state["messages"], context.keep_tool_results)
-    if not folded:
-        return {}
     usage = state["usage"].copy()
     earlier = state.get("summary", "")
     text = "\n\n".join(_rendered(message) for message in folded)
@@ -53,6 +51,8 @@ def foldable(messages: list[AnyMessage], keep: int) -> list[AnyMessage]:
     """Replies and their results, whole groups only, that lie before the last `keep` results."""
     results = [message for message in messages if isinstance(message, ToolMessage)]
     old = {message.tool_call_id: message for message in results[:-keep]}
+    if not old:
+        return []
     folded: list[AnyMessage] = []
     for message in messages:
         if isinstance(message, AIMessage) and message.tool_calls:

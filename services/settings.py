@@ -113,11 +113,11 @@ def _bound(field: FieldInfo) -> str:
     words = []
     for limit in field.metadata:
         if isinstance(limit, Gt):
-            words.append(f"above {limit.gt:g}")  # type: ignore[str-format]  # every bound of ours is a number
+            words.append(f"above {limit.gt:g}")
         elif isinstance(limit, Ge):
             words.append(f"from {limit.ge}")
         elif isinstance(limit, Le):
-            words.append(f"up to {limit.le:g}" if words and "above" in words[0] else f"to {limit.le}")  # type: ignore[str-format]  # see above
+            words.append(f"up to {limit.le:g}" if words and "above" in words[0] else f"to {limit.le}")
     return f"{kind} {' '.join(words)}" if words else ""
 
 

@@ -17,15 +17,15 @@ BROKEN = "broken_arguments"
 def chunks_of(message: AIMessage) -> Iterator[ChatGenerationChunk]:
     """The reply word by word, then its calls, then usage and metadata."""
     for word in re.findall(r"\S+\s*|\s+", str(message.text)):
-        yield ChatGenerationChunk(text=word, message=AIMessageChunk(word))
+        yield ChatGenerationChunk(text=word, message=AIMessageChunk(content=word))
     calls = [(call["name"], json.dumps(call["args"]), call["id"]) for call in message.tool_calls]
     calls += [(call["name"] or "", call["args"] or "", call["id"]) for call in message.invalid_tool_calls]
     for index, (name, args, call_id) in enumerate(calls):
         piece = tool_call_chunk(name=name, args=args, id=call_id, index=index)
-        yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[piece]))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[piece]))
     yield ChatGenerationChunk(
         message=AIMessageChunk(
-            "",
+            content="",
             usage_metadata=message.usage_metadata,
             response_metadata=message.response_metadata,
             chunk_position="last",
@@ -51,7 +51,7 @@ async def marking_broken_arguments(
                 texts[index] = texts.get(index, "") + (piece["args"] or "")
     broken = {names[index]: wrong for index, text in texts.items() if (wrong := fault_of(text))}
     if broken:
-        yield ChatGenerationChunk(message=AIMessageChunk("", response_metadata={BROKEN: broken}))
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata={BROKEN: broken}))
 
 
 def fault_of(arguments: str) -> str | None:

@@ -13,6 +13,9 @@ from psycopg import AsyncConnection
 
 from graph.state import Risk
 
+CONTEXT = "context"
+"""Name of the parameter, annotated `Injected`, by which a tool receives its ToolContext."""
+
 MARKS = "ballast"
 """Key in a LangChain tool's `metadata` under which its marks are kept."""
 
@@ -63,7 +66,7 @@ class ToolContext:
 
 
 Injected = Annotated[ToolContext, InjectedToolArg]
-"""Annotate a parameter with this to receive the context; the model never sees the parameter."""
+"""Annotate a parameter called `context` with this to receive it; the model never sees the parameter."""
 
 
 def tool(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from graph import routing
@@ -24,7 +24,9 @@ def _runtime(keep: int = 2) -> Runtime[Run]:
 
 
 def _state(results: int = 0, **fields: Any) -> State:
-    messages = [ToolMessage("x", tool_call_id=str(n)) for n in range(results)]
+    calls = [{"name": "f", "args": {}, "id": str(n)} for n in range(results)]
+    pairs = [(AIMessage("", tool_calls=[call]), ToolMessage("x", tool_call_id=call["id"])) for call in calls]
+    messages = [message for pair in pairs for message in pair]
     return {"messages": messages, **fields}  # type: ignore[return-value, typeddict-item]  # parts of a state
 
 

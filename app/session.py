@@ -1,0 +1,63 @@
+"""What the commands share: opening the services, reading flags, printing, ending with the right code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graph.errors import BadSetting
+
+if TYPE_CHECKING:
+    from app.lifespan import Opened
+    from graph.context import LocalContext
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def with_services(do: Callable[[Opened], Awaitable[Any]]) -> Any:
+    """Open the services, await `do` with them, close them."""
+    from app.lifespan import opened
+
+    async def session() -> Any:
+        async with opened() as services:
+            return await do(services)
+
+    return asyncio.run(session())
+
+
+def context_of(**flags: Any) -> LocalContext:
+    """The context fields given as flags.
+
+    Raises:
+        BadSetting: a flag is out of bounds.
+    """
+    from pydantic import ValidationError
+
+    from graph.context import LocalContext
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return LocalContext(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        flag = "--" + str(first["loc"][0]).replace("_", "-")
+        raise BadSetting(f"{flag}: {first['msg']} (got {first['input']!r})") from None
+
+
+def emit(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    """Print a result: JSON, or for people."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, default=str))
+    else:
+        show(result)
+
+
+def finish(result: dict[str, Any], as_json: bool, show: Callable[[Any], None]) -> None:
+    from app.report import EXIT_CODES
+
+    emit(result, as_json, show)
+    raise SystemExit(EXIT_CODES.get(result["outcome"] or "", 1))

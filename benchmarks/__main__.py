@@ -1,0 +1,137 @@
+"""`make bench`: run both agents in turn, print a table, write results.md."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from benchmarks.ours import open_ours
+from benchmarks.peer import Run, open_peer
+from benchmarks.proxy import delayed
+from checkpoints import embedded
+
+ROUNDS = 3
+SHORT, LONG = 50, 400
+RUNS, RUN_ITERATIONS, CONNECTIONS = 50, 20, 16
+ROUND_TRIP_S = 0.002
+RESULTS = Path(__file__).parent / "results.md"
+PACKAGES = ("langgraph", "langchain", "langchain-core", "langgraph-checkpoint-postgres", "psycopg")
+
+STORED = """
+SELECT (SELECT coalesce(sum(octet_length(checkpoint::text) + octet_length(metadata::text)), 0)
+          FROM checkpoints WHERE thread_id = %(t)s)
+     + (SELECT coalesce(sum(octet_length(blob)), 0) FROM checkpoint_blobs WHERE thread_id = %(t)s)
+     + (SELECT coalesce(sum(octet_length(blob)), 0) FROM checkpoint_writes WHERE thread_id = %(t)s)
+"""
+SUPER_STEPS = "SELECT max((metadata ->> 'step')::int) FROM checkpoints WHERE thread_id = %s"
+
+
+@dataclass(kw_only=True)
+class Figures:
+    """One agent's measurements, a list entry a round."""
+
+    open: Callable[[str, int], AbstractAsyncContextManager[Run]]
+    url: str
+    ms: dict[int, list[float]] = field(default_factory=lambda: {SHORT: [], LONG: []})
+    stored: dict[int, int] = field(default_factory=dict)
+    super_steps: int = 0
+    rate: list[float] = field(default_factory=list)
+
+
+async def measure(one: Figures) -> None:
+    """One round: a short and a long run alone, then many at once over the slow connection."""
+    async with one.open(one.url, 4) as run:
+        await run(uuid4().hex, 5)
+        for iterations in (SHORT, LONG):
+            thread = uuid4().hex
+            one.ms[iterations].append(1_000 * await _seconds(run(thread, iterations)) / iterations)
+            with psycopg.connect(one.url) as connection:
+                stored = connection.execute(STORED, {"t": thread}).fetchone()
+                steps = connection.execute(SUPER_STEPS, (thread,)).fetchone()
+            one.stored[iterations] = int(stored[0]) // iterations if stored else 0
+            # Each run has the start, the last reason and, with Ballast, finish besides its iterations.
+            one.super_steps = int(steps[0]) // iterations if steps else 0
+    async with delayed(one.url, ROUND_TRIP_S) as slow, one.open(slow, CONNECTIONS) as run:
+        await run(uuid4().hex, 2)
+        together = _together([run(uuid4().hex, RUN_ITERATIONS) for _ in range(RUNS)])
+        one.rate.append(RUNS * RUN_ITERATIONS / await _seconds(together))
+
+
+async def _together(runs: list[Awaitable[None]]) -> None:
+    await asyncio.gather(*runs)
+
+
+async def _seconds(work: Awaitable[None]) -> float:
+    started = time.perf_counter()
+    await work
+    return time.perf_counter() - started
+
+
+def table(peer: Figures, ours: Figures) -> str:
+    """The figures side by side, medians over the rounds; ratios are pairwise, round by round."""
+    median = statistics.median
+    time_ratio = median(a / b for a, b in zip(ours.ms[LONG], peer.ms[LONG], strict=True))
+    growth = median(a / b for a, b in zip(ours.ms[LONG], ours.ms[SHORT], strict=True))
+    rate_ratio = median(a / b for a, b in zip(ours.rate, peer.rate, strict=True))
+    rows = [
+        (f"stored bytes an iteration, {LONG} iterations", f"{peer.stored[LONG]:,}", f"{ours.stored[LONG]:,}", "6,000 or less"),
+        (f"the same at {LONG} against {SHORT}", f"{peer.stored[LONG] / peer.stored[SHORT]:.2f}", f"{ours.stored[LONG] / ours.stored[SHORT]:.2f}", "1.2 or less"),
+        (f"ms an iteration, {LONG} iterations", f"{median(peer.ms[LONG]):.1f}", f"{median(ours.ms[LONG]):.1f} ({time_ratio:.2f} of the peer's)", "0.5 of the peer's or less"),
+        (f"the same at {LONG} against {SHORT}", f"{median(peer.ms[LONG]) / median(peer.ms[SHORT]):.2f}", f"{growth:.2f}", "1.2 or less"),
+        (f"iterations/s, {RUNS} runs at once, {1_000 * ROUND_TRIP_S:.0f} ms round trip", f"{median(peer.rate):.0f}", f"{median(ours.rate):.0f} ({rate_ratio:.1f} times the peer's)", "3 times the peer's or more"),
+        ("super-steps an iteration", f"{peer.super_steps}", f"{ours.super_steps}", "2"),
+    ]  # fmt: skip
+    lines = ["| figure | create_agent | Ballast | to reach |", "|---|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def report(rows: str) -> str:
+    """results.md."""
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        "# Ballast beside create_agent\n\n"
+        "Same scripted model, same 1.1 KB tool result, same Postgres, durability `sync` on both sides, "
+        f"in turn, {ROUNDS} rounds, medians; ratios are pairwise. `make bench` writes this page.\n\n"
+        f"{rows}\n\n"
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, {packages}.\n"
+    )
+
+
+async def main() -> None:
+    """Measure in turn, so that a slow minute of the machine falls on both."""
+    with tempfile.TemporaryDirectory() as home:
+        server = embedded.start(Path(home))
+        peer = Figures(open=open_peer, url=_schema(server, "peer"))
+        ours = Figures(open=open_ours, url=_schema(server, "ours"))
+        for number in range(ROUNDS):
+            print(f"round {number + 1} of {ROUNDS}", flush=True)
+            await measure(peer)
+            await measure(ours)
+    rows = table(peer, ours)
+    print(rows)
+    RESULTS.write_text(report(rows))
+
+
+def _schema(url: str, name: str) -> str:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]  # two constants
+    return make_conninfo(url, options=f"-csearch_path={name}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,92 @@
+"""Ballast's react graph with its own saver, ledger, approvals and limits, all switched on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.tools import BaseTool
+
+from benchmarks.peer import Run
+from benchmarks.subject import LookupModel, lookup
+from checkpoints.approvals import PostgresApprovals
+from checkpoints.database import open_pool
+from checkpoints.ledger import Ledger
+from checkpoints.locks import ThreadLocks
+from checkpoints.migrate import migrate
+from checkpoints.saver import PostgresSaver
+from checkpoints.serde import serializer
+from graph.context import Context, Reply, Role, Services, Spent
+from graph.react import react
+from services.clock import SystemClock
+from tools.base import tool
+from tools.execute import Executor
+from tools.registry import ToolBox
+
+# Limits out of the way, and no folding: the peer folds nothing either.
+CONTEXT = Context(
+    keep_tool_results=10_000, max_iterations=10_000, max_tool_calls=10_000, max_tokens=100_000_000, max_seconds=600
+)
+
+
+@dataclass(frozen=True)
+class OneModel:
+    """The same chat model, called the same way, behind `graph.context.Models`."""
+
+    model: LookupModel
+
+    async def complete(
+        self,
+        chain: str,  # noqa: ARG002 - one model, no chain
+        messages: Sequence[BaseMessage],
+        *,
+        tools: Sequence[BaseTool] = (),  # noqa: ARG002 - the model knows its tool
+        role: Role = "agent",  # noqa: ARG002
+        turn: int = 0,  # noqa: ARG002
+    ) -> Reply:
+        """See `graph.context.Models.complete`."""
+        message = await self.model.ainvoke(list(messages))
+        assert isinstance(message, AIMessage)  # noqa: S101 - for the type
+        return Reply(message=message, model="lookup", spent=Spent(prompt_tokens=10, completion_tokens=5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """`graph.durable.Engine`."""
+
+    services: Services
+    locks: ThreadLocks
+
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+        """See `graph.durable.Engine.hold`."""
+        return self.locks.hold(thread_id)
+
+
+@asynccontextmanager
+async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
+    """A runner of Ballast over a pool of its own."""
+    async with open_pool(url, max_size=connections) as pool, ThreadLocks.open(url) as locks:
+        await migrate(pool)
+        saver = PostgresSaver(pool, serde=serializer(None))
+        marked = tool(risk="low", untrusted_output=False, idempotent=True)(lookup)
+        executor = Executor(ToolBox([marked]), Ledger(pool))
+
+        async def run(thread: str, iterations: int) -> None:
+            services = Services(
+                models=OneModel(LookupModel(iterations=iterations)),
+                tools=executor,
+                approvals=PostgresApprovals(pool),
+                clock=SystemClock(),
+            )
+
+            async def engine() -> Engine:  # noqa: RUF029 - the graph awaits it
+                return Engine(services=services, locks=locks)
+
+            graph = react(engine, checkpointer=saver)
+            await graph.ainvoke(
+                {"messages": [("user", "go")]}, {"configurable": {"thread_id": thread}}, context=CONTEXT
+            )
+
+        yield run

@@ -1,0 +1,38 @@
+"""The peer: `create_agent` with LangGraph's own Postgres saver, as its documentation sets it up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from langchain.agents import create_agent
+from langchain_core.tools import StructuredTool
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from benchmarks.subject import LookupModel, lookup
+
+Run = Callable[[str, int], Awaitable[None]]
+"""Runs (thread, iterations) to the end."""
+
+
+@asynccontextmanager
+async def open_peer(url: str, connections: int) -> AsyncIterator[Run]:
+    """A runner of the peer over a pool of its own."""
+    options = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    async with AsyncConnectionPool(url, min_size=connections, max_size=connections, kwargs=options) as pool:
+        saver = AsyncPostgresSaver(pool)  # type: ignore[arg-type]  # the row factory is given above
+        await saver.setup()
+
+        async def run(thread: str, iterations: int) -> None:
+            agent = create_agent(
+                LookupModel(iterations=iterations), [StructuredTool.from_function(coroutine=lookup)], checkpointer=saver
+            )
+            await agent.ainvoke(
+                {"messages": [("user", "go")]},
+                {"configurable": {"thread_id": thread}, "recursion_limit": 5 * iterations + 20},
+                durability="sync",
+            )
+
+        yield run

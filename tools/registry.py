@@ -1,0 +1,137 @@
+"""The tool box: which tools there are, whether a call fits one, and what is at stake in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel, ValidationError
+
+from graph.context import Assessment
+from graph.errors import BadSetting
+from graph.state import RISKS, Risk
+from tools.base import CONTEXT, Marks, marks_of
+
+
+class ToolBox:
+    """Tools by name. Built from any LangChain tools; one without marks is treated as high risk."""
+
+    def __init__(self, registered: Sequence[BaseTool]) -> None:
+        self._tools = {one.name: one for one in registered}
+        if len(self._tools) != len(registered):
+            names = [one.name for one in registered]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise BadSetting(f"two tools are called {', '.join(twice)}: give each tool its own name")
+        self._offered = tuple(registered)
+        self._schemas = {name: _visible_schema(one) for name, one in self._tools.items()}
+
+    def offered(self) -> Sequence[BaseTool]:
+        """The tools, in the order they were registered."""
+        return self._offered
+
+    def get(self, name: str) -> BaseTool:
+        """A registered tool."""
+        return self._tools[name]
+
+    def wants_context(self, name: str) -> bool:
+        """Whether the tool has a hidden parameter for its ToolContext."""
+        return CONTEXT in self._tools[name].get_input_schema().model_fields and CONTEXT not in self._schemas[name].model_fields
+
+    def marks(self, name: str) -> Marks:
+        """A registered tool's marks."""
+        return marks_of(self._tools[name])
+
+    def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
+        """See `graph.context.Tools.assess`."""
+        if name not in self._tools:
+            known = ", ".join(sorted(self._tools))
+            return _refused(args, f"there is no tool {name!r}: use one of {known}")
+        schema = self._schemas[name]
+        if extra := sorted(set(args) - set(schema.model_fields)):
+            known = ", ".join(schema.model_fields)
+            return _refused(args, f"{name} takes no {', '.join(extra)}: it takes {known or 'no arguments'}")
+        try:
+            fitted = _plain(schema.model_validate(dict(args)))
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            return _refused(args, f"the arguments do not fit {name}: {faults}")
+        risk, reason = _tier(self.marks(name), fitted)
+        return Assessment(args=fitted, risk=risk, reason=reason)
+
+    def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
+        """See `graph.context.Tools.intent`. Key order, 1 or 1.0, and unicode form do not change it."""
+        if name in self._tools and not self.marks(name).effect:
+            return None
+        canonical = json.dumps([name, _canonical(dict(args))], sort_keys=True, ensure_ascii=True, default=str)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def listing(self) -> list[dict[str, Any]]:
+        """What `ballast tools` prints."""
+        return [
+            {
+                "name": one.name,
+                "risk": marks_of(one).risk,
+                "untrusted_output": marks_of(one).untrusted_output,
+                "idempotent": marks_of(one).idempotent,
+                "source": marks_of(one).source,
+            }
+            for one in self._offered
+        ]
+
+
+def _visible_schema(one: BaseTool) -> type[BaseModel]:
+    """The arguments a model gives.
+
+    Raises:
+        BadSetting: the tool describes them by a bare JSON schema.
+    """
+    schema = one.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema
+    raise BadSetting(f"tool {one.name} has no pydantic schema: give it an args_schema class")
+
+
+def _refused(args: Mapping[str, Any], why: str) -> Assessment:
+    return Assessment(args=dict(args), risk="critical", reason="", error=why)
+
+
+def _plain(checked: BaseModel) -> dict[str, Any]:
+    """As JSON: what is shown to people, stored and hashed is the same thing."""
+    values = {name: getattr(checked, name) for name in type(checked).model_fields}
+    return json.loads(json.dumps(values, default=_as_json))  # type: ignore[no-any-return]  # an object in, one out
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
+def _tier(marks: Marks, args: dict[str, Any]) -> tuple[Risk, str]:
+    """The declared tier, or a higher one the arguments ask for; a rule that breaks fails closed."""
+    if marks.raise_risk is None:
+        return marks.risk, marks.reason
+    try:
+        raised = marks.raise_risk(**args)
+    except Exception as error:  # noqa: BLE001 - whatever breaks, the call is treated as the worst
+        return "critical", f"its risk could not be told ({type(error).__name__}: {error})"
+    if raised and RISKS.index(raised[0]) > RISKS.index(marks.risk):
+        return raised
+    return marks.risk, marks.reason
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {unicodedata.normalize("NFC", str(key)): _canonical(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_canonical(one) for one in value]
+    return value
