@@ -15,7 +15,12 @@ from graph.errors import BadSetting, BallastError, NotFound
 if TYPE_CHECKING:
     from app.lifespan import Opened
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="An agent you can leave running.")
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="An agent you can leave running.",
+)
 cli.add_typer(approvals_app, name="approvals")
 
 Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
@@ -169,7 +174,7 @@ def effects(thread: str, as_json: AsJson = False) -> None:
         from app.runs import Runs
 
         await Runs(opened=services, progress=progress()).known(thread)
-        return await services.ledger.list(thread)
+        return await services.ledger.of_thread(thread)
 
     emit(with_services(do), as_json, table("tool", "state", "args", "result", "attempts", "finished_at"))
 

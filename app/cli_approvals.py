@@ -32,7 +32,7 @@ def list_(
     from app.show import table
 
     async def do(services: Opened) -> Any:
-        return [report.shape(row) for row in await services.approvals.list(thread_id=thread, pending=pending)]
+        return [report.shape(row) for row in await services.approvals.find(thread_id=thread, pending=pending)]
 
     emit(with_services(do), as_json, table("id", "thread_id", "tool", "args", "risk", "status", "deadline"))
 

@@ -44,14 +44,23 @@ def _play(console: Console, workspace: Path) -> int:
     os.environ["BALLAST_MODEL"] = "offline"  # the demo needs no key, and never spends on one it finds
     console.print(f"[bold]Task[/]  {TASK}\n", soft_wrap=True)
 
-    _say(console, f"python -m app.demo until-killed {thread}", "runs until a person is needed, then kills itself")
-    first = subprocess.run([sys.executable, "-m", "app.demo", "until-killed", thread, str(workspace)], check=False)  # noqa: S603
+    _say(
+        console,
+        f"python -m app.demo until-killed {thread}",
+        "runs until a person is needed, then kills itself",
+    )
+    command = [sys.executable, "-m", "app.demo", "until-killed", thread, str(workspace)]
+    first = subprocess.run(command, check=False)  # noqa: S603 - our own module
     if first.returncode != -signal.SIGKILL:
         console.print(f"the run ended with {first.returncode} before anyone was asked")
         return 1
     console.print("[bold red]          killed[/]  SIGKILL while waiting; everything it knew is in Postgres\n")
 
-    _say(console, f"ballast approvals list --thread {thread} --pending", "a new process finds the open questions")
+    _say(
+        console,
+        f"ballast approvals list --thread {thread} --pending",
+        "a new process finds the open questions",
+    )
     pending: list[dict[str, Any]] = _json("approvals", "list", "--thread", thread, "--pending", "--json")
     for row in pending:
         console.print(f"          {row['id']}  {row['risk']:8}  {row['tool']}: {row['reason']}", soft_wrap=True)
@@ -62,7 +71,11 @@ def _play(console: Console, workspace: Path) -> int:
     _say(console, f"ballast approvals approve {' '.join(others)}", "a person approves the mail and the order")
     _ballast("approvals", "approve", *others)
     if critical:
-        _say(console, f"ballast approvals reject {' '.join(critical)}", "the agent never deletes; the person declines too")
+        _say(
+            console,
+            f"ballast approvals reject {' '.join(critical)}",
+            "the agent never deletes; the person declines too",
+        )
         _ballast("approvals", "reject", *critical, "--message", "keep the supplier records for the audit")
 
     _say(console, f"ballast resume {thread}", "another new process goes on from the checkpoint")
@@ -104,7 +117,10 @@ def _say(console: Console, command: str, why: str) -> None:
 
 def _ballast(*args: str, capture: bool = False) -> str:
     done = subprocess.run(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "app.cli", *args], check=False, text=True, stdout=subprocess.PIPE if capture else None
+        [sys.executable, "-m", "app.cli", *args],
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE if capture else None,
     )
     if done.returncode not in (0, 3):
         sys.exit(f"demo: ballast {args[0]} ended with {done.returncode}")

@@ -60,7 +60,10 @@ def _results(change: dict[str, Any]) -> list[str]:
 
 
 def _sanitize(change: dict[str, Any]) -> list[str]:
-    found = [f"{one['tool']}: looks like an instruction ({one['rule']}): {one['excerpt']!r}" for one in change.get("findings", [])]
+    found = [
+        f"{one['tool']}: looks like an instruction ({one['rule']}): {one['excerpt']!r}"
+        for one in change.get("findings", [])
+    ]
     return [f"{len(change.get('messages', []))} results cleaned and wrapped as data", *found]
 
 

@@ -20,7 +20,7 @@ async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     seen: Counter[str] = Counter()
     before = snapshot.values.get("intents", {})
     reused = []
-    for effect in await opened.ledger.list(configurable["thread_id"]):
+    for effect in await opened.ledger.of_thread(configurable["thread_id"]):
         digest = opened.services.tools.intent(effect["tool"], effect["args"]) or ""
         seen[digest] += 1
         if effect["state"] == "done" and seen[digest] > before.get(digest, 0):

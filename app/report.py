@@ -47,7 +47,7 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
         "usage": usage,
         "approvals": [
             {key: value for key, value in shape(row).items() if key in _IN_RUN}
-            for row in await opened.approvals.list(thread_id=thread_id)
+            for row in await opened.approvals.find(thread_id=thread_id)
         ],
     }
 

@@ -35,7 +35,7 @@ class Runs:
         """The react graph over this process's saver."""
         opened = self.opened
 
-        async def engine() -> Opened:  # noqa: RUF029 - the server's engine opens asynchronously
+        async def engine() -> Opened:
             return opened
 
         return react(engine, checkpointer=opened.saver)
@@ -110,9 +110,7 @@ class Runs:
         thread_id = config["configurable"]["thread_id"]
         stopped = False
         try:
-            async for chunk in self.graph.astream(
-                update, config, context=context, stream_mode="updates"
-            ):
+            async for chunk in self.graph.astream(update, config, context=context, stream_mode="updates"):
                 for node, change in chunk.items():
                     self.progress(node, change)
         except asyncio.CancelledError:

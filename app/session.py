@@ -57,6 +57,7 @@ def emit(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
 
 
 def finish(result: dict[str, Any], as_json: bool, show: Callable[[Any], None]) -> None:
+    """Print a run's report and end with its outcome's exit code."""
     from app.report import EXIT_CODES
 
     emit(result, as_json, show)

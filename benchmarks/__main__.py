@@ -17,6 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.ours import open_ours
@@ -88,13 +89,38 @@ def table(peer: Figures, ours: Figures) -> str:
     growth = median(a / b for a, b in zip(ours.ms[LONG], ours.ms[SHORT], strict=True))
     rate_ratio = median(a / b for a, b in zip(ours.rate, peer.rate, strict=True))
     rows = [
-        (f"stored bytes an iteration, {LONG} iterations", f"{peer.stored[LONG]:,}", f"{ours.stored[LONG]:,}", "6,000 or less"),
-        (f"the same at {LONG} against {SHORT}", f"{peer.stored[LONG] / peer.stored[SHORT]:.2f}", f"{ours.stored[LONG] / ours.stored[SHORT]:.2f}", "1.2 or less"),
-        (f"ms an iteration, {LONG} iterations", f"{median(peer.ms[LONG]):.1f}", f"{median(ours.ms[LONG]):.1f} ({time_ratio:.2f} of the peer's)", "0.5 of the peer's or less"),
-        (f"the same at {LONG} against {SHORT}", f"{median(peer.ms[LONG]) / median(peer.ms[SHORT]):.2f}", f"{growth:.2f}", "1.2 or less"),
-        (f"iterations/s, {RUNS} runs at once, {1_000 * ROUND_TRIP_S:.0f} ms round trip", f"{median(peer.rate):.0f}", f"{median(ours.rate):.0f} ({rate_ratio:.1f} times the peer's)", "3 times the peer's or more"),
+        (
+            f"stored bytes an iteration, {LONG} iterations",
+            f"{peer.stored[LONG]:,}",
+            f"{ours.stored[LONG]:,}",
+            "6,000 or less",
+        ),
+        (
+            f"the same at {LONG} against {SHORT}",
+            f"{peer.stored[LONG] / peer.stored[SHORT]:.2f}",
+            f"{ours.stored[LONG] / ours.stored[SHORT]:.2f}",
+            "1.2 or less",
+        ),
+        (
+            f"ms an iteration, {LONG} iterations",
+            f"{median(peer.ms[LONG]):.1f}",
+            f"{median(ours.ms[LONG]):.1f} ({time_ratio:.2f} of the peer's)",
+            "0.5 of the peer's or less",
+        ),
+        (
+            f"the same at {LONG} against {SHORT}",
+            f"{median(peer.ms[LONG]) / median(peer.ms[SHORT]):.2f}",
+            f"{growth:.2f}",
+            "1.2 or less",
+        ),
+        (
+            f"iterations/s, {RUNS} runs at once, {1_000 * ROUND_TRIP_S:.0f} ms round trip",
+            f"{median(peer.rate):.0f}",
+            f"{median(ours.rate):.0f} ({rate_ratio:.1f} times the peer's)",
+            "3 times the peer's or more",
+        ),
         ("super-steps an iteration", f"{peer.super_steps}", f"{ours.super_steps}", "2"),
-    ]  # fmt: skip
+    ]
     lines = ["| figure | create_agent | Ballast | to reach |", "|---|---|---|---|"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
@@ -129,7 +155,7 @@ async def main() -> None:
 
 def _schema(url: str, name: str) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]  # two constants
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
     return make_conninfo(url, options=f"-csearch_path={name}")
 
 

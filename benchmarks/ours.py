@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 
 from benchmarks.peer import Run
@@ -27,7 +28,11 @@ from tools.registry import ToolBox
 
 # Limits out of the way, and no folding: the peer folds nothing either.
 CONTEXT = Context(
-    keep_tool_results=10_000, max_iterations=10_000, max_tool_calls=10_000, max_tokens=100_000_000, max_seconds=600
+    keep_tool_results=10_000,
+    max_iterations=10_000,
+    max_tool_calls=10_000,
+    max_tokens=100_000_000,
+    max_seconds=600,
 )
 
 
@@ -81,12 +86,11 @@ async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
                 clock=SystemClock(),
             )
 
-            async def engine() -> Engine:  # noqa: RUF029 - the graph awaits it
+            async def engine() -> Engine:
                 return Engine(services=services, locks=locks)
 
             graph = react(engine, checkpointer=saver)
-            await graph.ainvoke(
-                {"messages": [("user", "go")]}, {"configurable": {"thread_id": thread}}, context=CONTEXT
-            )
+            config: Any = {"configurable": {"thread_id": thread}}
+            await graph.ainvoke({"messages": [HumanMessage("go")]}, config, context=CONTEXT)
 
         yield run

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import dict_row
@@ -27,12 +29,11 @@ async def open_peer(url: str, connections: int) -> AsyncIterator[Run]:
 
         async def run(thread: str, iterations: int) -> None:
             agent = create_agent(
-                LookupModel(iterations=iterations), [StructuredTool.from_function(coroutine=lookup)], checkpointer=saver
+                LookupModel(iterations=iterations),
+                [StructuredTool.from_function(coroutine=lookup)],
+                checkpointer=saver,
             )
-            await agent.ainvoke(
-                {"messages": [("user", "go")]},
-                {"configurable": {"thread_id": thread}, "recursion_limit": 5 * iterations + 20},
-                durability="sync",
-            )
+            config: Any = {"configurable": {"thread_id": thread}, "recursion_limit": 5 * iterations + 20}
+            await agent.ainvoke({"messages": [HumanMessage("go")]}, config, durability="sync")
 
         yield run

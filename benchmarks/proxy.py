@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -26,7 +27,7 @@ async def delayed(url: str, round_trip_s: float) -> AsyncIterator[str]:
         yield make_conninfo(url, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
 
 
-async def _connect(target: dict[str, object]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(target: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     host, port = str(target.get("host", "127.0.0.1")), int(str(target.get("port", 5432)))
     if host.startswith("/"):
         return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")

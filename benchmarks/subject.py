@@ -21,7 +21,7 @@ class LookupModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "lookup"
 
-    def bind_tools(self, tools: Sequence[Any], **_: Any) -> LookupModel:  # type: ignore[override]  # noqa: ARG002
+    def bind_tools(self, tools: Sequence[Any], **_: Any) -> LookupModel:  # noqa: ARG002
         """The model knows its one tool."""
         return self
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
-from psycopg_pool import AsyncConnectionPool
 
+from checkpoints.database import Pool
 from graph.context import Approval
 from graph.errors import AlreadyDecided, NotFound
 from graph.state import Call
@@ -57,7 +57,7 @@ WHERE id = ANY(%s) AND status = 'pending'
 class PostgresApprovals:
     """`graph.context.Approvals` over a pool."""
 
-    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def ask(
@@ -121,7 +121,7 @@ class PostgresApprovals:
             raise NotFound("approval", approval_id, "see 'ballast approvals list'")
         return rows[0]
 
-    async def list(self, *, thread_id: str | None = None, pending: bool = False) -> list[Approval]:
+    async def find(self, *, thread_id: str | None = None, pending: bool = False) -> list[Approval]:
         """Rows of one thread or of all, pending ones first, then the oldest first."""
         query = f"""
             SELECT {COLUMNS} FROM approvals

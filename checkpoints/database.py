@@ -77,7 +77,8 @@ async def _try_once(url: str) -> None:
     except psycopg.Error as error:
         why = " ".join(str(error).split()).removeprefix("connection failed: ")
         raise DatabaseUnavailable(
-            f"no connection to Postgres at {_where(url)}: {why}; check DATABASE_URL, or unset it to use the embedded one"
+            f"no connection to Postgres at {_where(url)}: {why}; "
+            "check DATABASE_URL, or unset it to use the embedded one"
         ) from None
     await connection.close()
 

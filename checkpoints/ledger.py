@@ -1,9 +1,9 @@
 """The effect ledger: a side effect happens at most once for each intent.
 
-    reserved -> done      the tool returned; its result is given back whenever the intent comes again
-             -> failed    the tool says it did nothing; the intent may be tried again
-             -> unknown   cut off between call and record, or ended with an error that may hide an effect:
-                          never tried again blindly
+reserved -> done      the tool returned; its result is given back whenever the intent comes again
+         -> failed    the tool says it did nothing; the intent may be tried again
+         -> unknown   cut off between call and record, or ended with an error that may hide an effect:
+                      never tried again blindly
 """
 
 from __future__ import annotations
@@ -45,6 +45,25 @@ Effect = Callable[[str, Database], Awaitable[tuple[Ending, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Intent:
+    """One side effect that is wanted."""
+
+    thread_id: str
+    tool: str
+    args: dict[str, Any]
+    digest: str
+    """Of tool and canonical arguments, see `ToolBox.intent`."""
+    occurrence: int
+    """How often the same call had run before on this branch."""
+
+    @property
+    def key(self) -> str:
+        """Does not depend on ids a model made up, so replay and retry find it."""
+        seed = f"{self.thread_id}\0{self.digest}\0{self.occurrence}"
+        return hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recorded:
     """What the ledger knows of an intent after `run_once`."""
 
@@ -62,17 +81,20 @@ class Ledger:
         self._in_flight: set[str] = set()
         """Holders of this process: their reservations are no wreckage."""
 
-    async def run_once(
-        self, effect: Effect, *, thread_id: str, tool: str, args: dict[str, Any], intent: str, occurrence: int,
-        transactional: bool,
-    ) -> Recorded:  # fmt: skip
+    async def run_once(self, effect: Effect, intent: Intent, *, transactional: bool) -> Recorded:
         """Do the effect unless it was done; its result is stored before it is returned.
 
         A transactional effect commits with its row: after a crash neither is there. Any other is recorded
         before and after, so a crash in between leaves a row that is `unknown` when it is found.
         """
-        key, holder = effect_key(thread_id, intent, occurrence), uuid4().hex
-        row = {"key": key, "thread_id": thread_id, "tool": tool, "args": Jsonb(storable(args)), "holder": holder}
+        key, holder = intent.key, uuid4().hex
+        row = {
+            "key": key,
+            "thread_id": intent.thread_id,
+            "tool": intent.tool,
+            "args": Jsonb(storable(intent.args)),
+            "holder": holder,
+        }
         self._in_flight.add(holder)
         try:
             if transactional:
@@ -90,7 +112,7 @@ class Ledger:
         """A connection for a tool that only reads."""
         return self._pool.connection()
 
-    async def list(self, thread_id: str) -> list[dict[str, Any]]:
+    async def of_thread(self, thread_id: str) -> list[dict[str, Any]]:
         """All effects of a thread, the oldest first; times are ISO 8601."""
         async with self._pool.connection() as connection:
             rows = await (await connection.execute(LIST, (thread_id,))).fetchall()
@@ -100,19 +122,18 @@ class Ledger:
         ]
 
     async def _in_one_transaction(self, effect: Effect, row: dict[str, Any]) -> Recorded:
-        async with self._pool.connection() as connection:
-            async with connection.transaction():
-                if not await self._reserve(connection, row):
-                    return await self._earlier(connection, row["key"])
+        async with self._pool.connection() as connection, connection.transaction():
+            if not await self._reserve(connection, row):
+                return await self._earlier(connection, row["key"])
 
-                @asynccontextmanager
-                async def same() -> AsyncIterator[Connection]:
-                    async with connection.transaction():  # a savepoint: a failed write leaves the row usable
-                        yield connection
+            @asynccontextmanager
+            async def same() -> AsyncIterator[Connection]:
+                async with connection.transaction():  # a savepoint: a failed write leaves the row usable
+                    yield connection
 
-                ending, result = await effect(row["key"], same)
-                # Its only effect is a write that was rolled back with the error: nothing is in doubt.
-                return await self._finish(connection, row, "done" if ending == "done" else "failed", result)
+            ending, result = await effect(row["key"], same)
+            # Its only effect is a write that was rolled back with the error: nothing is in doubt.
+            return await self._finish(connection, row, "done" if ending == "done" else "failed", result)
 
     async def _reserve(self, connection: Connection, row: dict[str, Any]) -> bool:
         return await (await connection.execute(RESERVE, row)).fetchone() is not None
@@ -128,11 +149,6 @@ class Ledger:
         row = await (await connection.execute(FIND, (key,))).fetchone()
         assert row is not None  # noqa: S101 - rows are never deleted while a thread runs
         return Recorded(state=row["state"], result=row["result"] or "", reused=True)
-
-
-def effect_key(thread_id: str, intent: str, occurrence: int) -> str:
-    """Thread, tool and arguments (in `intent`), and how often the same call had run before on this branch."""
-    return hashlib.sha256(f"{thread_id}\0{intent}\0{occurrence}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def storable(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import LiteralString, cast
 
 import psycopg
 
@@ -13,7 +12,9 @@ from graph.errors import DatabaseUnavailable
 LOCK = 0x62616C6C617374
 """Key of the advisory lock: "ballast" in hexadecimal."""
 
-CREATE_VERSIONS = "CREATE TABLE IF NOT EXISTS ballast_schema (version INT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT now())"
+CREATE_VERSIONS = """
+CREATE TABLE IF NOT EXISTS ballast_schema (version INT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT now())
+"""
 HAS_VERSIONS = "SELECT to_regclass('ballast_schema') IS NOT NULL AS known"
 CURRENT = "SELECT coalesce(max(version), 0) AS version FROM ballast_schema"
 RECORD = "INSERT INTO ballast_schema (version) VALUES (%s)"
@@ -45,7 +46,7 @@ async def migrate(pool: Pool) -> None:
                 version = await _version(connection, newest)
                 for number, sql in wanted.items():
                     if number > version:
-                        await connection.execute(cast("LiteralString", sql), prepare=False)
+                        await connection.execute(sql.encode(), prepare=False)
                         await connection.execute(RECORD, (number,))
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnavailable(
@@ -59,6 +60,7 @@ async def _version(connection: psycopg.AsyncConnection[dict[str, int]], newest: 
     version = row["version"] if row else 0
     if version > newest:
         raise DatabaseUnavailable(
-            f"the database schema is at version {version}, this code knows {newest}: update Ballast, or use another database"
+            f"the database schema is at version {version}, this code knows {newest}: "
+            "update Ballast, or use another database"
         )
     return version

@@ -11,39 +11,56 @@ from typing import LiteralString
 
 from checkpoints.database import Connection
 
-# Every checkpoint a kept one is rebuilt from: walk up from `roots`, one more step for each super-step
-# since the oldest snapshot. `roots` is (thread_id, checkpoint_ns, checkpoint_id).
-NEEDED: LiteralString = """
-RECURSIVE needed AS (
-    SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
-           (SELECT coalesce(max((counters.value ->> 1)::int + 1), 0)
-            FROM jsonb_each(coalesce(c.metadata -> 'counters_since_delta_snapshot', '{}')) AS counters) AS steps
-    FROM checkpoints c JOIN roots USING (thread_id, checkpoint_ns, checkpoint_id)
-    UNION
-    SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, n.steps - 1
-    FROM needed n JOIN checkpoints c
-      ON c.thread_id = n.thread_id AND c.checkpoint_ns = n.checkpoint_ns
-     AND c.checkpoint_id = n.parent_checkpoint_id
-    WHERE n.steps > 0
-)
+# What a run left behind, and what stays although it is older: checkpoints of other runs that are rebuilt
+# from their ancestors.
+RUN_CANDIDATES: LiteralString = """
+CREATE TEMPORARY TABLE candidates ON COMMIT DROP AS
+SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%s)
+"""
+RUN_ROOTS: LiteralString = """
+CREATE TEMPORARY TABLE roots ON COMMIT DROP AS
+SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints
+WHERE thread_id IN (SELECT thread_id FROM candidates)
+  AND metadata ? 'counters_since_delta_snapshot' AND coalesce(metadata ->> 'run_id', '') <> ALL(%s)
+"""
+THREAD_CANDIDATES: LiteralString = """
+CREATE TEMPORARY TABLE candidates ON COMMIT DROP AS
+SELECT thread_id, checkpoint_ns, checkpoint_id FROM checkpoints WHERE thread_id = ANY(%s)
+"""
+LATEST_ROOTS: LiteralString = """
+CREATE TEMPORARY TABLE roots ON COMMIT DROP AS
+SELECT DISTINCT ON (thread_id, checkpoint_ns) thread_id, checkpoint_ns, checkpoint_id FROM checkpoints
+WHERE thread_id = ANY(%s) ORDER BY thread_id, checkpoint_ns, checkpoint_id DESC
 """
 
-PLACE: LiteralString = "thread_id, checkpoint_ns, checkpoint_id"
-
-FIND_RUN_CHECKPOINTS: LiteralString = f"""
-CREATE TEMPORARY TABLE doomed ON COMMIT DROP AS
-WITH touched AS (SELECT DISTINCT thread_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%s)),
-roots AS (
-    SELECT {PLACE} FROM checkpoints JOIN touched USING (thread_id)
-    WHERE coalesce(metadata ->> 'run_id', '') <> ALL(%s) AND metadata ? 'counters_since_delta_snapshot'
-)
-"""  # noqa: S608 - constants only
-
-DELETE_DOOMED: tuple[LiteralString, ...] = (
-    "DELETE FROM checkpoint_writes w USING doomed d WHERE w.thread_id = d.thread_id "
-    "AND w.checkpoint_ns = d.checkpoint_ns AND w.checkpoint_id = d.checkpoint_id",
-    "DELETE FROM checkpoints c USING doomed d WHERE c.thread_id = d.thread_id "
-    "AND c.checkpoint_ns = d.checkpoint_ns AND c.checkpoint_id = d.checkpoint_id",
+DELETE: tuple[LiteralString, ...] = (
+    # The candidates, less every checkpoint a root is rebuilt from: walk up from the roots, one step for each
+    # super-step since the oldest snapshot and one to the snapshot itself.
+    """
+    CREATE TEMPORARY TABLE doomed ON COMMIT DROP AS
+    WITH RECURSIVE needed AS (
+        SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id,
+               (SELECT coalesce(max((counters.value ->> 1)::int + 1), 0)
+                FROM jsonb_each(coalesce(c.metadata -> 'counters_since_delta_snapshot', '{}')) AS counters) AS steps
+        FROM checkpoints c JOIN roots USING (thread_id, checkpoint_ns, checkpoint_id)
+        UNION
+        SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, n.steps - 1
+        FROM needed n JOIN checkpoints c
+          ON c.thread_id = n.thread_id AND c.checkpoint_ns = n.checkpoint_ns
+         AND c.checkpoint_id = n.parent_checkpoint_id
+        WHERE n.steps > 0
+    )
+    SELECT thread_id, checkpoint_ns, checkpoint_id FROM candidates
+    EXCEPT SELECT thread_id, checkpoint_ns, checkpoint_id FROM needed
+    """,
+    """
+    DELETE FROM checkpoint_writes w USING doomed d
+    WHERE w.thread_id = d.thread_id AND w.checkpoint_ns = d.checkpoint_ns AND w.checkpoint_id = d.checkpoint_id
+    """,
+    """
+    DELETE FROM checkpoints c USING doomed d
+    WHERE c.thread_id = d.thread_id AND c.checkpoint_ns = d.checkpoint_ns AND c.checkpoint_id = d.checkpoint_id
+    """,
     # Blobs no remaining checkpoint of the thread refers to.
     """
     DELETE FROM checkpoint_blobs b USING (SELECT DISTINCT thread_id FROM doomed) t
@@ -64,7 +81,11 @@ DELETE_DOOMED: tuple[LiteralString, ...] = (
     """,
 )
 
-TABLES: tuple[LiteralString, ...] = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+DELETE_THREADS: tuple[LiteralString, ...] = (
+    "DELETE FROM checkpoints WHERE thread_id = ANY(%s)",
+    "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
+    "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
+)
 
 COPY: tuple[LiteralString, ...] = (
     """
@@ -90,37 +111,25 @@ COPY: tuple[LiteralString, ...] = (
 
 async def delete_runs(connection: Connection, run_ids: list[str]) -> None:
     """Delete all checkpoints of these runs that no surviving checkpoint is rebuilt from."""
-    query: LiteralString = (
-        FIND_RUN_CHECKPOINTS.replace(")\n\n", ")\n").rstrip()
-        + ", "
-        + NEEDED.replace("RECURSIVE ", "", 1)
-        + f"SELECT {PLACE} FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%s) "
-        f"EXCEPT SELECT {PLACE} FROM needed"
-    ).replace("WITH touched", "WITH RECURSIVE touched", 1)
     async with connection.transaction():
-        await connection.execute(query, (run_ids, run_ids, run_ids), prepare=False)
-        await _delete_doomed(connection)
+        await connection.execute(RUN_CANDIDATES, (run_ids,), prepare=False)
+        await connection.execute(RUN_ROOTS, (run_ids,), prepare=False)
+        await _delete(connection)
 
 
 async def keep_latest(connection: Connection, thread_ids: list[str]) -> None:
     """Keep each namespace's newest checkpoint and what it is rebuilt from."""
-    query: LiteralString = (
-        "CREATE TEMPORARY TABLE doomed ON COMMIT DROP AS WITH RECURSIVE roots AS ("
-        f"SELECT DISTINCT ON (thread_id, checkpoint_ns) {PLACE} FROM checkpoints "
-        "WHERE thread_id = ANY(%s) ORDER BY thread_id, checkpoint_ns, checkpoint_id DESC), "
-        + NEEDED.replace("RECURSIVE ", "", 1)
-        + f"SELECT {PLACE} FROM checkpoints WHERE thread_id = ANY(%s) EXCEPT SELECT {PLACE} FROM needed"
-    )
     async with connection.transaction():
-        await connection.execute(query, (thread_ids, thread_ids), prepare=False)
-        await _delete_doomed(connection)
+        await connection.execute(THREAD_CANDIDATES, (thread_ids,), prepare=False)
+        await connection.execute(LATEST_ROOTS, (thread_ids,), prepare=False)
+        await _delete(connection)
 
 
 async def delete_threads(connection: Connection, thread_ids: list[str]) -> None:
     """Delete all checkpoints of these threads."""
     async with connection.transaction():
-        for table in TABLES:
-            await connection.execute(f"DELETE FROM {table} WHERE thread_id = ANY(%s)", (thread_ids,))  # noqa: S608
+        for query in DELETE_THREADS:
+            await connection.execute(query, (thread_ids,))
 
 
 async def copy_thread(connection: Connection, source: str, target: str) -> None:
@@ -130,6 +139,6 @@ async def copy_thread(connection: Connection, source: str, target: str) -> None:
             await connection.execute(query, {"source": source, "target": target})
 
 
-async def _delete_doomed(connection: Connection) -> None:
-    for query in DELETE_DOOMED:
+async def _delete(connection: Connection) -> None:
+    for query in DELETE:
         await connection.execute(query, prepare=False)

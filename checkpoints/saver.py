@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -40,7 +40,7 @@ class PostgresSaver(AsyncPostgresSaver):
     """
 
     def __init__(self, pool: Pool, *, serde: SerializerProtocol) -> None:
-        super().__init__(pool, serde=serde)  # type: ignore[arg-type]  # DictRow is dict[str, Any]
+        super().__init__(pool, serde=serde)
         self._pool = pool
 
     @asynccontextmanager
@@ -48,7 +48,10 @@ class PostgresSaver(AsyncPostgresSaver):
         """A cursor on a connection of its own; a pipeline is one round trip and one transaction."""
         async with self._pool.connection() as connection:
             if pipeline:
-                async with connection.pipeline(), connection.cursor(binary=True, row_factory=dict_row) as cursor:
+                async with (
+                    connection.pipeline(),
+                    connection.cursor(binary=True, row_factory=dict_row) as cursor,
+                ):
                     yield cursor
             else:
                 async with connection.cursor(binary=True, row_factory=dict_row) as cursor:
@@ -91,7 +94,11 @@ class PostgresSaver(AsyncPostgresSaver):
                 ),
             )
         return {
-            "configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
+            "configurable": {
+                "thread_id": thread_id,
+                "checkpoint_ns": namespace,
+                "checkpoint_id": checkpoint["id"],
+            }
         }
 
     async def aput_writes(
@@ -118,10 +125,10 @@ class PostgresSaver(AsyncPostgresSaver):
         place = {"thread_id": value["thread_id"], "checkpoint_ns": value["checkpoint_ns"]}
         parent = value["parent_checkpoint_id"]
         checkpoint = value["checkpoint"]
-        inline = checkpoint.get("channel_values") or {}
+        values = {**(checkpoint.get("channel_values") or {}), **self._load_blobs(value["channel_values"])}
         return CheckpointTuple(
             {"configurable": {**place, "checkpoint_id": value["checkpoint_id"]}},
-            {**checkpoint, "channel_values": {**inline, **self._load_blobs(value["channel_values"])}},
+            cast("Checkpoint", {**checkpoint, "channel_values": values}),
             value["metadata"],
             {"configurable": {**place, "checkpoint_id": parent}} if parent else None,
             self._load_writes(value["pending_writes"]),
@@ -138,8 +145,10 @@ class PostgresSaver(AsyncPostgresSaver):
             await retention.copy_thread(connection, source_thread_id, target_thread_id)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """`keep_latest` keeps each namespace's newest checkpoint and what it is rebuilt from;
-        `delete` and the server's `delete_all` delete all.
+        """Delete what is old.
+
+        `keep_latest` keeps each namespace's newest checkpoint and what it is rebuilt from; `delete` and the
+        server's `delete_all` delete all.
 
         Raises:
             ValueError: another strategy.

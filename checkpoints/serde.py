@@ -51,7 +51,9 @@ class Readable(SerializerProtocol):
         kind = data[0]
         load: Callable[[tuple[str, bytes]], Any] = self.serde.loads_typed
         if "+" in kind and not isinstance(self.serde, EncryptedSerializer):
-            raise CheckpointUnreadable("this thread is encrypted: set BALLAST_ENCRYPTION_KEY to the key it was written with")
+            raise CheckpointUnreadable(
+                "this thread is encrypted: set BALLAST_ENCRYPTION_KEY to the key it was written with"
+            )
         try:
             return load(data)
         except (ValueError, KeyError) as error:

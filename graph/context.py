@@ -34,9 +34,7 @@ class Context(BaseModel):
         min_length=1,
         max_length=500,
     )
-    max_iterations: int = Field(
-        25, title="Iterations", description="Most passes through the model.", ge=1, le=10_000
-    )
+    max_iterations: int = Field(25, title="Iterations", description="Most passes through the model.", ge=1, le=10_000)
     max_tool_calls: int = Field(50, title="Tool calls", description="Most tool calls.", ge=1, le=100_000)
     max_tokens: int = Field(
         200_000, title="Tokens", description="Most tokens, prompt and reply together.", ge=1, le=100_000_000

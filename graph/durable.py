@@ -21,7 +21,10 @@ SUPER_STEPS = 100_000
 class Engine(Protocol):
     """What a process opens once: the services nodes use, and who runs which thread."""
 
-    services: Services
+    @property
+    def services(self) -> Services:
+        """What nodes are handed."""
+        ...
 
     def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
         """Be the only one to run this thread; raises ThreadBusy when another does."""
@@ -43,7 +46,7 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         super().__init__(**compiled)
         self.open_engine = open_engine
 
-    async def astream(  # type: ignore[override]  # one signature for all of Pregel's overloads
+    async def astream(
         self,
         input: Any,  # noqa: A002 - Pregel's name for it
         config: Any = None,
@@ -59,15 +62,12 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         run = Run(services=engine.services, explicit=explicit_fields(context), durable=bool(saver))
         if isinstance(input, dict):
             input = {**input, "settings": run.settings()}  # noqa: A001
-        guard = engine.hold(configurable["thread_id"]) if saver else nullcontext()
+        thread_id = configurable.get("thread_id")
+        guard = engine.hold(thread_id) if saver and thread_id else nullcontext()
+        stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run
+        options |= {"context": run, "durability": "sync" if saver else None}
         async with guard:
-            async for chunk in super().astream(
-                input,
-                {**(config or {}), "recursion_limit": SUPER_STEPS},
-                context=run,  # type: ignore[arg-type]  # clients send a Context, nodes receive a Run
-                durability="sync" if saver else None,
-                **options,
-            ):
+            async for chunk in stream(input, {**(config or {}), "recursion_limit": SUPER_STEPS}, **options):
                 yield chunk
 
     def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
@@ -77,7 +77,9 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         return schema
 
 
-def durable(builder: StateGraph[State, Context, Input, State], open_engine: OpenEngine, **compile_with: Any) -> DurableGraph:
+def durable(
+    builder: StateGraph[State, Context, Input, State], open_engine: OpenEngine, **compile_with: Any
+) -> DurableGraph:
     """Compile `builder` to a DurableGraph."""
     compiled = builder.compile(**compile_with)
     return DurableGraph(open_engine=open_engine, **compiled.__dict__)

@@ -22,8 +22,9 @@ def build() -> StateGraph[State, Context, Input, State]:
     """Nodes and edges, not yet compiled."""
     graph = StateGraph(State, context_schema=Context, input_schema=Input)
 
-    for node in (reason, approve, act, sanitize, compress_history, finish):
-        graph.add_node(node.__name__, node, metadata={"description": (node.__doc__ or "").split("\n")[0]})  # type: ignore[call-overload]  # nodes receive a Run, clients send a Context
+    nodes: list[Any] = [reason, approve, act, sanitize, compress_history, finish]
+    for node in nodes:  # Any: nodes receive a Run where the published schema says Context
+        graph.add_node(node.__name__, node, metadata={"description": node.__doc__.split("\n")[0]})
 
     graph.add_conditional_edges(START, routing.on_entry)
     graph.add_conditional_edges("reason", routing.after_reason)

@@ -55,7 +55,9 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
                 runtime.stream_writer({"refused": str(refused), "approval_id": row.id})
         shown = await rows()
     run.services.telemetry.annotate(
-        decisions=[{"tool": r.tool, "risk": r.risk, "reason": r.reason, "status": r.status, "by": r.decided_by} for r in shown]
+        decisions=[
+            {"tool": r.tool, "risk": r.risk, "reason": r.reason, "status": r.status, "by": r.decided_by} for r in shown
+        ]
     )
     return _take_over(state["calls"], {row.call_id: row for row in shown})
 

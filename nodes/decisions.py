@@ -40,9 +40,7 @@ def request(shown: Sequence[Approval]) -> dict[str, Any]:
             }
             for row in shown
         ],
-        "review_configs": [
-            {"action_name": row.tool, "allowed_decisions": _review_types(row)} for row in shown
-        ],
+        "review_configs": [{"action_name": row.tool, "allowed_decisions": _review_types(row)} for row in shown],
     }
 
 

@@ -65,9 +65,7 @@ def _usage_of_this_run(state: State) -> Usage:
     return no_usage() if known is None or state.get("outcome") else known.copy()
 
 
-def _limit_reached(
-    usage: Usage, context: LocalContext, prompt: Sequence[BaseMessage]
-) -> tuple[Outcome, str] | None:
+def _limit_reached(usage: Usage, context: LocalContext, prompt: Sequence[BaseMessage]) -> tuple[Outcome, str] | None:
     used = usage["prompt_tokens"] + usage["completion_tokens"]
     cost = math.inf if usage["cost_usd"] is None else usage["cost_usd"]
     if usage["iterations"] >= context.max_iterations:
@@ -86,9 +84,7 @@ def estimated_tokens(messages: Sequence[BaseMessage]) -> int:
     return sum(len(str(message.content)) for message in messages) // 4
 
 
-async def _usable_reply(
-    run: Run, context: LocalContext, prompt: list[BaseMessage], turn: int, charge: Any
-) -> Reply:
+async def _usable_reply(run: Run, context: LocalContext, prompt: list[BaseMessage], turn: int, charge: Any) -> Reply:
     """The chain's reply; one that can't be used is shown its fault once.
 
     Raises:

@@ -22,6 +22,7 @@ _HIDING_STYLE = re.compile(
     re.IGNORECASE,
 )
 _NEVER_SHOWN = ("script", "style", "template", "noscript", "head", "iframe", "object")
+_NO_BRACKET = "\u2039"
 _DELIMITER = re.compile(r"<(?=\s*/?\s*untrusted)", re.IGNORECASE)
 
 RULES: dict[str, re.Pattern[str]] = {
@@ -36,7 +37,8 @@ RULES: dict[str, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
     "addressed_to_agent": re.compile(
-        r"\b(?:ai|llm|assistant|agent|language model|chatbot)s?\b.{0,60}\b(?:must|should|shall|need to|has to|please|required to)\b"
+        r"\b(?:ai|llm|assistant|agent|language model|chatbot)s?\b.{0,60}"
+        r"\b(?:must|should|shall|need to|has to|please|required to)\b"
         r"|\b(?:important|attention|note)\b.{0,20}\b(?:ai|llm|assistant|agent)s?\b",
         re.IGNORECASE | re.DOTALL,
     ),
@@ -59,7 +61,7 @@ def clean(raw: str) -> str:
     text = visible_text(raw) if _LOOKS_LIKE_HTML.search(raw) else raw
     text = "".join(char for char in text if _shows(char))
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
-    text = _DELIMITER.sub("‹", text)
+    text = _DELIMITER.sub(_NO_BRACKET, text)
     if len(text) <= MAX_CHARS:
         return text
     return f"{text[:MAX_CHARS]}\n[cut: {len(text) - MAX_CHARS} more characters]"
@@ -67,7 +69,9 @@ def clean(raw: str) -> str:
 
 def _shows(char: str) -> bool:
     """Not a control, format (zero-width, direction, tag), surrogate or private character, nor a filler."""
-    return char in "\n\t" or (unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") and char not in "\u115f\u1160\u3164\uffa0")
+    return char in "\n\t" or (
+        unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") and char not in "\u115f\u1160\u3164\uffa0"
+    )
 
 
 def visible_text(markup: str) -> str:
@@ -75,7 +79,7 @@ def visible_text(markup: str) -> str:
     soup = BeautifulSoup(markup, "html.parser")
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
         comment.extract()
-    for element in soup.find_all(True):
+    for element in soup.find_all():
         if isinstance(element, Tag) and not element.decomposed and _hidden(element):
             element.decompose()
     for line_end in soup.find_all(["br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4"]):
@@ -112,7 +116,9 @@ def suspicious(raw: str, cleaned: str) -> Iterator[tuple[str, str]]:
 
 def _hides_words(markup: str) -> bool:
     soup = BeautifulSoup(markup, "html.parser")
-    concealed = [e.get_text() for e in soup.find_all(True) if isinstance(e, Tag) and e.name not in _NEVER_SHOWN and _hidden(e)]
+    concealed = [
+        e.get_text() for e in soup.find_all() if isinstance(e, Tag) and e.name not in _NEVER_SHOWN and _hidden(e)
+    ]
     concealed += [str(text) for text in soup.find_all(string=lambda text: isinstance(text, Comment))]
     return any(len(words.split()) > 2 for words in concealed)  # noqa: PLR2004 - a phrase, not a marker
 

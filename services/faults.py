@@ -15,7 +15,7 @@ _KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai)-[\w\-*.]{6,}|(?<=Bearer )\S+
 """Keys by their usual prefixes, bearer tokens, and a user and password in an address."""
 
 
-class CutStream(Exception):  # noqa: N818 - names what happened
+class CutStream(Exception):
     """The reply ended before the provider said that it was whole."""
 
     def __init__(self, usage: UsageMetadata | None) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, UsageMetadata
@@ -21,6 +21,9 @@ from services.prices import Price, Prices
 from services.scripted import ScriptedModel
 from services.settings import Settings
 from services.streamed import with_broken_calls_apart
+
+if TYPE_CHECKING:
+    from services.openai_model import OpenAIModels
 
 FORMS = "openai:NAME, scripted:FILE.yaml, offline"
 
@@ -41,9 +44,7 @@ class Member:
     """A script: told which turn it is."""
     knows_roles: bool = False
     """Answers the summarizer's question without a language model."""
-    _bound: dict[tuple[int, ...], tuple[Sequence[BaseTool], Runnable[Any, AIMessage]]] = field(
-        default_factory=dict
-    )
+    _bound: dict[tuple[int, ...], tuple[Sequence[BaseTool], Runnable[Any, AIMessage]]] = field(default_factory=dict)
     """By the identity of the tools, which are kept beside so that no identity is used twice."""
 
     async def ask(
@@ -75,50 +76,61 @@ class Member:
         return self._bound[key][1]
 
 
-def build(name: str, settings: Settings, prices: Prices) -> Member:
-    """The member called `name` in a chain.
+class Builder:
+    """Makes members; those of one provider share its connections."""
 
-    Raises:
-        BadSetting: no such form, no key, no known price, or a script that does not hold.
-    """
-    kind, _, rest = name.partition(":")
-    if name == "offline":
-        return Member(name=name, model=OfflineModel(), usd=_usd_at(Price()), knows_roles=True)
-    if kind == "scripted" and rest:
-        script = ScriptedModel.from_file(Path(rest))
-        price = Price(**script.script.price.model_dump())
-        return Member(name=name, model=script, usd=_usd_at(price), plays_turns=True, knows_roles=True)
-    if kind == "openai" and rest:
-        return _openai(name, rest, settings, prices)
-    raise BadSetting(f"unknown model {name!r} in BALLAST_MODEL (or --model): the forms are {FORMS}")
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prices = Prices(settings.prices, api_url=settings.openai_base_url)
+        self._openai_models: OpenAIModels | None = None
+
+    def build(self, name: str) -> Member:
+        """The member called `name` in a chain.
+
+        Raises:
+            BadSetting: no such form, no key, no known price, or a script that does not hold.
+        """
+        kind, _, rest = name.partition(":")
+        if name == "offline":
+            return Member(name=name, model=OfflineModel(), usd=_usd_at(Price()), knows_roles=True)
+        if kind == "scripted" and rest:
+            script = ScriptedModel.from_file(Path(rest))
+            price = Price(**script.script.price.model_dump())
+            return Member(name=name, model=script, usd=_usd_at(price), plays_turns=True, knows_roles=True)
+        if kind == "openai" and rest:
+            return self._openai(name, rest)
+        raise BadSetting(f"unknown model {name!r} in BALLAST_MODEL (or --model): the forms are {FORMS}")
+
+    async def aclose(self) -> None:
+        """Close what the members are connected to."""
+        if self._openai_models:
+            await self._openai_models.aclose()
+
+    def _openai(self, name: str, model: str) -> Member:
+        settings, prices = self._settings, self._prices
+        if settings.openai_api_key is None:
+            raise BadSetting(f"model {name} needs OPENAI_API_KEY; without a key: {FORMS.split(', ', 1)[1]}")
+        if not prices.known(model):
+            raise BadSetting(
+                f"no price is known for model {name}, so its cost can't be bounded: "
+                f"give it in USD a million tokens, BALLAST_PRICES='{model}=INPUT/OUTPUT'"
+            )
+        if self._openai_models is None:
+            from services.openai_model import OpenAIModels  # noqa: PLC0415 - a second to import: only when used
+
+            self._openai_models = OpenAIModels(
+                key=settings.openai_api_key,
+                base_url=settings.openai_base_url,
+                timeout_s=settings.openai_timeout,
+            )
+
+        def usd(usage: UsageMetadata) -> float | None:
+            cached = usage.get("input_token_details", {}).get("cache_read", 0)
+            return prices.usd(model, usage["input_tokens"], usage["output_tokens"], cached_tokens=cached)
+
+        built = self._openai_models.model(model)
+        return Member(name=name, model=built, usd=usd, timeout_s=settings.openai_timeout)
 
 
 def _usd_at(price: Price) -> Callable[[UsageMetadata], float]:
     return lambda usage: price.usd(usage["input_tokens"], usage["output_tokens"])
-
-
-def _openai(name: str, model: str, settings: Settings, prices: Prices) -> Member:
-    if settings.openai_api_key is None:
-        raise BadSetting(f"model {name} needs OPENAI_API_KEY; without a key: {FORMS.split(', ', 1)[1]}")
-    if not prices.known(model):
-        raise BadSetting(
-            f"no price is known for model {name}, so its cost can't be bounded: "
-            f"give it in USD a million tokens, BALLAST_PRICES='{model}=INPUT/OUTPUT'"
-        )
-    from services.openai_model import openai_model  # noqa: PLC0415 - a second to import: only when it is used
-
-    def usd(usage: UsageMetadata) -> float | None:
-        cached = usage.get("input_token_details", {}).get("cache_read", 0)
-        return prices.usd(model, usage["input_tokens"], usage["output_tokens"], cached_tokens=cached)
-
-    return Member(
-        name=name,
-        model=openai_model(
-            model,
-            key=settings.openai_api_key,
-            base_url=settings.openai_base_url,
-            timeout_s=settings.openai_timeout,
-        ),
-        usd=usd,
-        timeout_s=settings.openai_timeout,
-    )

@@ -13,8 +13,7 @@ from langchain_core.tools import BaseTool
 from graph.context import Reply, Role, Spent
 from graph.errors import BadSetting, ModelFailed
 from services.faults import failure_line, usage_of
-from services.members import FORMS, Member, build
-from services.prices import Prices
+from services.members import FORMS, Builder, Member
 from services.settings import Settings
 from services.streamed import estimated_usage
 
@@ -26,7 +25,7 @@ class ModelChain:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._prices = Prices(settings.prices, api_url=settings.openai_base_url)
+        self._builder = Builder(settings)
         self._members: dict[tuple[str, int], Member] = {}
 
     def check(self, chain: str) -> None:
@@ -75,11 +74,15 @@ class ModelChain:
             )
         raise ModelFailed(failures, spent)
 
+    async def aclose(self) -> None:
+        """Close connections to providers; on the event loop that used them."""
+        await self._builder.aclose()
+
     def _member(self, name: str) -> Member:
         """Built once; a script again when its file has changed."""
         key = (name, _written_at(name))
         if key not in self._members:
-            built = build(name, self._settings, self._prices)
+            built = self._builder.build(name)
             if len(self._members) >= KEPT_MEMBERS:
                 del self._members[next(iter(self._members))]
             self._members[key] = built

@@ -95,9 +95,7 @@ def _reply(
         step = Step(text=f"I can't go on: there is no tool {', '.join(missing)} here.")
     reply = AIMessage(
         step.text,
-        tool_calls=[
-            tool_call(name=name, args=args, id=f"call_{uuid4().hex[:12]}") for name, args in step.calls
-        ],
+        tool_calls=[tool_call(name=name, args=args, id=f"call_{uuid4().hex[:12]}") for name, args in step.calls],
         response_metadata={"finish_reason": "tool_calls" if step.calls else "stop"},
     )
     reply.usage_metadata = estimated_usage(messages, reply)

@@ -66,13 +66,9 @@ def _read(asked: Asked, seen: Seen) -> Step:
         if asked.who.lower() in sender.lower() and any(word in subject[0].lower() for word in words)
     ]
     if not wanted:
-        return Step(
-            text=f"I found no mail from {asked.who} about a {asked.item}. Nothing was ordered or sent."
-        )
+        return Step(text=f"I found no mail from {asked.who} about a {asked.item}. Nothing was ordered or sent.")
     paths = [line.strip() for line in seen.of("list_files")[0].data.splitlines()]
-    files = [
-        next((p for p in paths if word in p.lower()), None) for word in ("catalogue", "policy", "supplier")
-    ]
+    files = [next((p for p in paths if word in p.lower()), None) for word in ("catalogue", "policy", "supplier")]
     files[1] = next((p for p in paths if "purchasing" in p.lower()), files[1])
     needed = [path for path in files if path]
     return Step(
@@ -98,9 +94,7 @@ def _act(asked: Asked, seen: Seen) -> Step:
     total = f"{pieces * price:.2f} {currency}"
     limit, rule = _policy(seen, pieces * price)
     if pieces * price > limit:
-        return Step(
-            text=f"{pieces} x {row['item']} cost {total}. The policy says: {rule}. Nothing was ordered."
-        )
+        return Step(text=f"{pieces} x {row['item']} cost {total}. The policy says: {rule}. Nothing was ordered.")
     step = Step(text=f"{pieces} x {row['item']} cost {total}. The policy says: {rule}.")
     if "order" in asked.todo:
         step.calls.append(
@@ -166,9 +160,7 @@ def _stopped(seen: Seen) -> Step | None:
     if not failed:
         return None
     told = "\n".join(f"- {result.tool}: {result.text}" for result in failed)
-    return Step(
-        text=f"I stopped before ordering or sending anything, because I could not read all I need:\n{told}"
-    )
+    return Step(text=f"I stopped before ordering or sending anything, because I could not read all I need:\n{told}")
 
 
 def _singular(words: str) -> str:

@@ -66,8 +66,7 @@ def seen_in(messages: Sequence[BaseMessage]) -> Seen:
     return Seen(
         request=request,
         last=tuple(
-            _result(call["name"], call["args"], answers.get(call["id"] or ""))
-            for call in calling[-1].tool_calls
+            _result(call["name"], call["args"], answers.get(call["id"] or "")) for call in calling[-1].tool_calls
         ),
     )
 

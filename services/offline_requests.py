@@ -42,12 +42,8 @@ def _deletion(found: re.Match[str]) -> Call:
 _SIMPLE = (
     _request("list files", r"list (?:all |the )?(?:files|documents)", lambda _: ("list_files", {})),
     _request("list mail", r"list (?:all |the |my )?(?:e?-?mails?|messages)", lambda _: ("list_mail", {})),
-    _request(
-        "read mail ID", r"read (?:e?-?mail|message) (?P<id>\S+)", lambda m: ("read_mail", {"id": m["id"]})
-    ),
-    _request(
-        "read FILE", r"read (?:the file |file )?(?P<path>\S+)", lambda m: ("read_file", {"path": m["path"]})
-    ),
+    _request("read mail ID", r"read (?:e?-?mail|message) (?P<id>\S+)", lambda m: ("read_mail", {"id": m["id"]})),
+    _request("read FILE", r"read (?:the file |file )?(?P<path>\S+)", lambda m: ("read_file", {"path": m["path"]})),
     _request(
         "search for WORDS, or find WORDS",
         r"(?:search(?: for)?|find|look for) (?:the |an? )?(?P<query>.+)",

@@ -42,7 +42,7 @@ def parse_prices(text: str) -> dict[str, Price]:
             price = Price(input_per_mtok=math.nan)
         usable = all(math.isfinite(usd) and usd >= 0 for usd in (price.input_per_mtok, price.output_per_mtok))
         if not name.strip() or not usable:
-            raise ValueError(f"{part!r} is not NAME=input/output in US dollars a million tokens")
+            raise ValueError(f"NAME=input/output,... in US dollars a million tokens, not {part!r}")
         prices[name.strip()] = price
     return prices
 
@@ -58,18 +58,14 @@ class Prices:
         """Whether calls to `model` can be priced."""
         return self.usd(model, 1, 1) is not None
 
-    def usd(
-        self, model: str, prompt_tokens: int, completion_tokens: int, *, cached_tokens: int = 0
-    ) -> float | None:
+    def usd(self, model: str, prompt_tokens: int, completion_tokens: int, *, cached_tokens: int = 0) -> float | None:
         """The cost of one call, or None when no price is known.
 
         `cached_tokens` are those of the prompt that were read from the provider's cache.
         """
         if price := self._given.get(model):
             return price.usd(prompt_tokens, completion_tokens)
-        tokens = Usage(
-            input_tokens=prompt_tokens, cache_read_tokens=cached_tokens, output_tokens=completion_tokens
-        )
+        tokens = Usage(input_tokens=prompt_tokens, cache_read_tokens=cached_tokens, output_tokens=completion_tokens)
         if self._api_url:
             try:
                 return float(calc_price(tokens, model, provider_api_url=self._api_url).total_price)

@@ -30,7 +30,7 @@ TOLD = {
 }
 
 
-class ScriptedFailure(Exception):  # noqa: N818 - what a provider's client raises, played by a script
+class ScriptedFailure(Exception):
     """A turn that fails. `kind` is the turn's `error`; `usage` what the attempt still cost."""
 
     def __init__(self, kind: str, usage: Tokens | None) -> None:
@@ -38,7 +38,7 @@ class ScriptedFailure(Exception):  # noqa: N818 - what a provider's client raise
         super().__init__(f"{kind}: {TOLD[kind]} (scripted)")
 
 
-class ScriptOver(Exception):  # noqa: N818 - names what happened
+class ScriptOver(Exception):
     """More turns were asked for than the script has; `turn` counts from 1."""
 
     def __init__(self, turns: int, turn: int) -> None:
@@ -146,9 +146,7 @@ class ScriptedModel(BaseChatModel):
             reply = played(turn, number)
         if turn and turn.usage:
             into, out = turn.usage.input_tokens, turn.usage.output_tokens
-            reply.usage_metadata = UsageMetadata(
-                input_tokens=into, output_tokens=out, total_tokens=into + out
-            )
+            reply.usage_metadata = UsageMetadata(input_tokens=into, output_tokens=out, total_tokens=into + out)
         else:
             reply.usage_metadata = estimated_usage(messages, reply)
         return reply

@@ -122,5 +122,7 @@ def _bound(field: FieldInfo) -> str:
 
 
 def _why(error: ErrorDetails) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        return "an http:// or https:// address"
     told = error["msg"].removeprefix("Value error, ").splitlines()[0]
-    return told.removeprefix("Input should be ")
+    return told.removeprefix("Input should be ").replace("String should have", "text of")

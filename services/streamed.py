@@ -69,9 +69,7 @@ def with_broken_calls_apart(message: AIMessage) -> AIMessage:
     if not broken:
         return message
     invalid = [
-        invalid_tool_call(
-            name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=broken[call["id"]]
-        )
+        invalid_tool_call(name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=broken[call["id"]])
         for call in message.tool_calls
         if call["id"] in broken
     ]

@@ -153,9 +153,7 @@ def open_client(failures: FailureLog) -> langsmith.Client:
             disable_prompt_cache=True,
         )
     except utils.LangSmithError as error:
-        raise BadSetting(
-            f"LangSmith can't be set up: {error} Mend it, or set LANGSMITH_TRACING=false."
-        ) from None
+        raise BadSetting(f"LangSmith can't be set up: {error} Mend it, or set LANGSMITH_TRACING=false.") from None
 
 
 def close_client(client: langsmith.Client, failures: FailureLog) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
 from psycopg import AsyncConnection
@@ -20,11 +20,8 @@ MARKS = "ballast"
 """Key in a LangChain tool's `metadata` under which its marks are kept."""
 
 
-class RaiseRisk(Protocol):
-    """Looks at a call's arguments; returns a higher tier and the reason for it, or None."""
-
-    def __call__(self, **args: Any) -> tuple[Risk, str] | None:  # noqa: D102 - the class says it
-        ...
+RaiseRisk = Callable[..., tuple[Risk, str] | None]
+"""Called with a call's arguments by name; returns a higher tier and the reason for it, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +66,7 @@ Injected = Annotated[ToolContext, InjectedToolArg]
 """Annotate a parameter called `context` with this to receive it; the model never sees the parameter."""
 
 
-def tool(
+def tool(  # noqa: PLR0913 - one keyword a mark
     *,
     risk: Risk,
     untrusted_output: bool,

@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from pydantic import SecretStr
 
-from checkpoints.ledger import Database, Ending, Ledger
+from checkpoints.ledger import Database, Ending, Intent, Ledger
 from graph.context import Assessment, ToolResult
 from graph.errors import ToolFailed
 from graph.state import Call
@@ -60,17 +60,13 @@ class Executor:
         if intent is None:
             ending, text = await attempt("", self._ledger.connection)
             return ToolResult(text=text, untrusted=marks.untrusted_output, ok=ending == "done")
-        recorded = await self._ledger.run_once(
-            attempt,
-            thread_id=thread_id,
-            tool=call["name"],
-            args=call["args"],
-            intent=intent,
-            occurrence=occurrence,
-            transactional=marks.transactional,
-        )
-        if recorded.state in ("unknown", "reserved"):
-            doubt = f"{call['name']} is in doubt: an attempt was cut off. It is not tried again; a person must look. {recorded.result}"
+        wanted = Intent(thread_id=thread_id, tool=call["name"], args=call["args"], digest=intent, occurrence=occurrence)
+        recorded = await self._ledger.run_once(attempt, wanted, transactional=marks.transactional)
+        if recorded.state in {"unknown", "reserved"}:
+            doubt = (
+                f"{call['name']} is in doubt: an attempt was cut off. "
+                f"It is not tried again; a person must look. {recorded.result}"
+            )
             return ToolResult(text=doubt.strip(), untrusted=marks.untrusted_output, ok=False, reused=recorded.reused)
         return ToolResult(
             text=recorded.result,

@@ -42,7 +42,7 @@ def load(workspace: Path, mail_id: str) -> EmailMessage:
         raise ToolFailed(f"can't open mail {mail_id!r}: {error.strerror}") from None
     if not message.keys():
         raise ToolFailed(f"mail {mail_id!r} is broken: it has no headers")
-    return message  # type: ignore[return-value]  # policy.default makes EmailMessages
+    return message
 
 
 def header(message: EmailMessage, name: str) -> str:

@@ -126,5 +126,9 @@ def _smtp(url: str, message: EmailMessage) -> None:
             if parts.username:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             server.send_message(message)
-        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPAuthenticationError) as error:
+        except (
+            smtplib.SMTPRecipientsRefused,
+            smtplib.SMTPSenderRefused,
+            smtplib.SMTPAuthenticationError,
+        ) as error:
             raise ToolFailed(f"the mail server refused: {error}") from None

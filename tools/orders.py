@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from schwifty import IBAN
@@ -26,7 +26,20 @@ RETURNING id
 FIND = "SELECT id, item, quantity, unit_price, quantity * unit_price AS total, created_at FROM orders WHERE id = %s"
 
 
-@tool(risk="high", untrusted_output=False, idempotent=False, transactional=True, reason="spends money on an order")
+def one_row(row: dict[str, Any] | None) -> dict[str, Any]:
+    """The row an INSERT returned."""
+    if row is None:
+        raise ToolFailed("the database stored nothing")
+    return row
+
+
+@tool(
+    risk="high",
+    untrusted_output=False,
+    idempotent=False,
+    transactional=True,
+    reason="spends money on an order",
+)
 async def place_order(
     item: Annotated[str, Field(min_length=1, max_length=200)],
     quantity: Annotated[int, Field(ge=1, le=10_000)],
@@ -44,7 +57,7 @@ async def place_order(
         cursor = await connection.execute(
             PLACE, (context.thread_id, context.idempotency_key, item, quantity, Decimal(str(unit_price)))
         )
-        row = await cursor.fetchone()
+        row = one_row(await cursor.fetchone())
     return f"order ORD-{row['id']:06} placed: {quantity} x {item} at {unit_price:.2f} = {row['total']} USD"
 
 
@@ -73,7 +86,7 @@ async def pay_invoice(
             PAY,
             (context.thread_id, context.idempotency_key, payee, account, Decimal(str(amount)), reference),
         )
-        row = await cursor.fetchone()
+        row = one_row(await cursor.fetchone())
     return f"payment PAY-{row['id']:06} of {amount:.2f} USD to {payee} recorded"
 
 

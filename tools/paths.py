@@ -45,7 +45,10 @@ def read_text(workspace: Path, path: str) -> str:
         if not stat.S_ISREG(status.st_mode):
             raise ToolFailed(f"{path!r} is no regular file: list_files shows what can be read")
         if status.st_size > MAX_BYTES:
-            raise ToolFailed(f"{path!r} has {status.st_size:,} bytes, more than the {MAX_BYTES:,} that can be read: search it instead")
+            raise ToolFailed(
+                f"{path!r} has {status.st_size:,} bytes, more than the {MAX_BYTES:,} that can be read: "
+                "search it instead"
+            )
         data = file.read(MAX_BYTES + 1)
     if b"\0" in data:
         raise ToolFailed(f"{path!r} is a binary file, not text")

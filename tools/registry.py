@@ -29,6 +29,7 @@ class ToolBox:
             raise BadSetting(f"two tools are called {', '.join(twice)}: give each tool its own name")
         self._offered = tuple(registered)
         self._schemas = {name: _visible_schema(one) for name, one in self._tools.items()}
+        self._hidden = {name: _hidden_parameters(one) for name, one in self._tools.items()}
 
     def offered(self) -> Sequence[BaseTool]:
         """The tools, in the order they were registered."""
@@ -40,7 +41,7 @@ class ToolBox:
 
     def wants_context(self, name: str) -> bool:
         """Whether the tool has a hidden parameter for its ToolContext."""
-        return CONTEXT in self._tools[name].get_input_schema().model_fields and CONTEXT not in self._schemas[name].model_fields
+        return CONTEXT in self._hidden[name]
 
     def marks(self, name: str) -> Marks:
         """A registered tool's marks."""
@@ -94,6 +95,13 @@ def _visible_schema(one: BaseTool) -> type[BaseModel]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return schema
     raise BadSetting(f"tool {one.name} has no pydantic schema: give it an args_schema class")
+
+
+def _hidden_parameters(one: BaseTool) -> set[str]:
+    """Parameters of the function that the model is not shown."""
+    schema = one.args_schema
+    known = set(schema.model_fields) if isinstance(schema, type) and issubclass(schema, BaseModel) else set()
+    return known - set(_visible_schema(one).model_fields)
 
 
 def _refused(args: Mapping[str, Any], why: str) -> Assessment:

@@ -53,7 +53,7 @@ def build(telemetry: Telemetry, *, post_first: bool = False) -> StateGraph[Messa
         telemetry.annotate(prompt_tokens=120, completion_tokens=15, cost_usd=0.00045)
         return {"messages": [reply]}
 
-    async def act(state: MessagesState) -> dict[str, Any]:  # noqa: ARG001 - LangGraph's name for it
+    async def act(state: MessagesState) -> dict[str, Any]:
         telemetry.annotate(decisions=[DECISION])
         telemetry.annotate_run(outcome="completed", prompt_tokens=120, completion_tokens=15, cost_usd=0.00045)
         return {}
@@ -174,16 +174,14 @@ def endpoint(kind: str) -> Iterator[str]:
 
 
 def environment(url: str | None) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LANGSMITH", "LANGCHAIN"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANGSMITH", "LANGCHAIN"))}
     tracing = {"LANGSMITH_TRACING": "true" if url else "false", "LANGSMITH_ENDPOINT": url or ""}
     return {**kept, **tracing, "LANGSMITH_API_KEY": KEY, "LANGGRAPH_NO_VERSION_CHECK": "true"}
 
 
 def run_program(url: str | None, *arguments: str) -> tuple[float, float, str]:
     """Seconds the run took, seconds from its end to the end of the process, and all it wrote."""
-    done = subprocess.run(  # noqa: S603 - our own file
+    done = subprocess.run(
         [sys.executable, __file__, *arguments],
         env=environment(url),
         capture_output=True,
@@ -237,7 +235,7 @@ def server_process(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[by
     command = Path(sys.executable).with_name("langgraph")
     with (
         (folder / "log").open("w") as log,
-        subprocess.Popen(  # noqa: S603 - installed beside our interpreter
+        subprocess.Popen(
             [
                 command,
                 "dev",

@@ -52,7 +52,7 @@ async def test_a_role_that_may_not_create_tables_is_told_so(database_url: str) -
         schema = sql.Identifier(row[0] if row else "")
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO ballast_reader").format(schema))
     try:
-        async with open_pool(make_conninfo(database_url, user="ballast_reader", password="x")) as pool:
+        async with open_pool(make_conninfo(database_url, user="ballast_reader")) as pool:
             with pytest.raises(DatabaseUnavailable, match="may not create tables"):
                 await migrate(pool)
     finally:

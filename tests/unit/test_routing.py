@@ -18,7 +18,11 @@ BOTH = READY + ASK
 def _runtime(keep: int = 2) -> Runtime[Run]:
     nothing: Any = None
     services = Services(
-        models=nothing, tools=nothing, approvals=nothing, clock=nothing, defaults=LocalContext(keep_tool_results=keep)
+        models=nothing,
+        tools=nothing,
+        approvals=nothing,
+        clock=nothing,
+        defaults=LocalContext(keep_tool_results=keep),
     )
     return Runtime(context=Run(services=services))
 
@@ -27,7 +31,7 @@ def _state(results: int = 0, **fields: Any) -> State:
     calls = [{"name": "f", "args": {}, "id": str(n)} for n in range(results)]
     pairs = [(AIMessage("", tool_calls=[call]), ToolMessage("x", tool_call_id=call["id"])) for call in calls]
     messages = [message for pair in pairs for message in pair]
-    return {"messages": messages, **fields}  # type: ignore[return-value, typeddict-item]  # parts of a state
+    return {"messages": messages, **fields}  # type: ignore[typeddict-item]  # parts of a state
 
 
 @pytest.mark.parametrize(("calls", "to"), [([], "reason"), (READY, "reason"), (ASK, "approve")])

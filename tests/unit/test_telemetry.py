@@ -156,9 +156,7 @@ def test_each_kind_of_failure_is_told_once_and_never_in_the_servers_words(
     ]
 
 
-@pytest.mark.parametrize(
-    ("level", "kept"), [(logging.DEBUG, True), (logging.WARNING, False), (logging.ERROR, False)]
-)
+@pytest.mark.parametrize(("level", "kept"), [(logging.DEBUG, True), (logging.WARNING, False), (logging.ERROR, False)])
 def test_the_librarys_own_warnings_are_kept_out_of_the_log(level: int, kept: bool) -> None:  # noqa: FBT001 - a column of the table
     record = logging.LogRecord("langsmith.client", level, "client.py", 1, "API Key: Qx7Zp***R8", None, None)
 

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import SecretStr
+
+from graph.context import Reply, Spent
+from graph.errors import BadSetting, ModelFailed
+from services.faults import CutStream, failure_line, whole
+from services.members import KEPT_BINDINGS, Member
+from services.models import KEPT_MEMBERS, ModelChain
+from services.scripted import ScriptedModel
+from services.settings import load
+
+HELLO = [HumanMessage("hello there")]
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty working directory, no keys."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "BALLAST_MODEL", "BALLAST_PRICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def chain() -> ModelChain:
+    return ModelChain(load())
+
+
+def _script(name: str, text: str) -> str:
+    Path(name).write_text(text, "utf-8")
+    return f"scripted:{name}"
+
+
+def _tool(name: str = "look") -> BaseTool:
+    async def look() -> str:
+        return ""
+
+    return StructuredTool.from_function(coroutine=look, name=name, description="Look.")
+
+
+async def test_the_first_that_answers_wins_and_failed_attempts_are_charged(chain: ModelChain) -> None:
+    price = "price: {input_per_mtok: 1, output_per_mtok: 2}"
+    bad = _script("bad.yaml", f"turns: [{{error: rate_limit, usage: {{input_tokens: 1000000}}}}]\n{price}")
+    good = _script("good.yaml", f"turns: [{{content: hi, usage: {{input_tokens: 10, output_tokens: 20}}}}]\n{price}")
+    reply = await chain.complete(f" {bad} , {good},offline", HELLO)
+    assert reply.message.text == "hi"
+    assert reply.model == good
+    assert (reply.spent.calls, reply.spent.prompt_tokens, reply.spent.completion_tokens) == (2, 1_000_010, 20)
+    assert reply.spent.cost_usd == pytest.approx(1.00005)
+    assert reply.failures == (f"{bad}: rate_limit: 429, too many requests (scripted)",)
+
+
+async def test_when_all_fail_each_has_its_line_and_the_cost_is_known(chain: ModelChain) -> None:
+    members = [
+        _script(f"{kind}.yaml", f"turns: [{{error: {kind}}}]") for kind in ("timeout", "server_error", "malformed_json")
+    ]
+    with pytest.raises(ModelFailed) as failed:
+        await chain.complete(",".join(members), HELLO)
+    assert [line.partition(": ")[0] for line in failed.value.reasons] == members
+    assert failed.value.spent == Spent(calls=3)
+
+
+async def test_a_fallback_script_is_asked_for_the_turn_its_primary_failed_at(chain: ModelChain) -> None:
+    primary = _script("primary.yaml", "turns: [{content: p0}, {error: server_error}, {content: p2}]")
+    fallback = _script("fallback.yaml", "turns: [{content: f0}, {content: f1}]")
+    played = [(await chain.complete(f"{primary},{fallback}", HELLO, turn=turn)).message.text for turn in range(3)]
+    assert played == ["p0", "f1", "p2"]
+
+
+async def test_a_script_that_is_over_fails_and_names_the_turn(chain: ModelChain) -> None:
+    name = _script("short.yaml", "turns: [{content: one}]")
+    with pytest.raises(ModelFailed) as failed:
+        await chain.complete(name, HELLO, turn=1)
+    assert failed.value.reasons == [f"{name}: script has 1 turn, turn 2 was asked for"]
+
+
+async def test_each_reply_has_an_id_of_its_own_and_usage(chain: ModelChain) -> None:
+    name = _script("same.yaml", "turns: [{content: the same words}]")
+    first, second = [await chain.complete(name, HELLO) for _ in range(2)]
+    assert first.message.id
+    assert first.message.id != second.message.id
+    assert first.message.usage_metadata == {"input_tokens": 2, "output_tokens": 4, "total_tokens": 6}
+    assert (first.spent.prompt_tokens, first.spent.completion_tokens) == (2, 4)
+
+
+async def test_the_summarizer_is_answered_by_every_kind_without_a_turn(chain: ModelChain) -> None:
+    name = _script("agent.yaml", "turns: [{content: agent}]")
+    texts: list[Reply] = [await chain.complete(member, HELLO, role="summarizer") for member in ("offline", name)]
+    assert [reply.message.text for reply in texts] == ["hello there", "hello there"]
+
+
+async def test_offline_costs_nothing(chain: ModelChain) -> None:
+    reply = await chain.complete("offline", HELLO, tools=[_tool()])
+    assert "not a language model" in reply.message.text
+    assert reply.spent.cost_usd == 0
+    assert reply.spent.prompt_tokens == 2
+
+
+async def test_a_script_is_read_again_when_it_changes_and_only_then(chain: ModelChain) -> None:
+    name = _script("s.yaml", "turns: [{content: old}]")
+    assert (await chain.complete(name, HELLO)).message.text == "old"
+    built = chain._member(name)
+    assert chain._member(name) is built
+    _script("s.yaml", "turns: [{content: new words}]")
+    assert (await chain.complete(name, HELLO)).message.text == "new words"
+
+
+def test_the_caches_are_bounded(chain: ModelChain, folder: Path) -> None:
+    for number in range(KEPT_MEMBERS + 5):
+        chain.check(_script(f"{number}.yaml", "turns: []"))
+    assert len(chain._members) == KEPT_MEMBERS
+    member = chain._member("offline")
+    for number in range(KEPT_BINDINGS + 5):
+        member._runnable([_tool(f"t{number}")])
+    assert len(member._bound) == KEPT_BINDINGS
+    assert folder.exists()
+
+
+def test_tools_are_bound_once(chain: ModelChain) -> None:
+    member, tools = chain._member("offline"), [_tool()]
+    bound: Runnable[Any, AIMessage] = member._runnable(tools)
+    assert member._runnable(list(tools)) is bound
+    assert member._runnable([_tool()]) is not bound
+    assert member._runnable([]) is member.model
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gpt-4o", "unknown model 'gpt-4o' in BALLAST_MODEL (or --model): the forms are openai:NAME, "),
+        ("openai:", "unknown model 'openai:'"),
+        ("scripted:", "unknown model 'scripted:'"),
+        ("offline:x", "unknown model 'offline:x'"),
+        ("offline,,offline", "model chain 'offline,,offline' has an empty member"),
+        (" ", "model chain ' ' has an empty member"),
+        ("offline,openai:gpt-4o", "model openai:gpt-4o needs OPENAI_API_KEY"),
+        ("scripted:none.yaml", "can't read script none.yaml"),
+    ],
+)
+async def test_a_chain_that_can_not_run_is_refused_in_one_line(chain: ModelChain, text: str, told: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        chain.check(text)
+    assert str(refused.value).startswith(told)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(BadSetting):
+        await chain.complete(text, HELLO)
+
+
+def test_an_unknown_price_is_refused_and_says_how_to_give_it() -> None:
+    key = SecretStr("sk-x")
+    with pytest.raises(BadSetting, match="BALLAST_PRICES='my-own=INPUT/OUTPUT'"):
+        ModelChain(load(openai_api_key=key)).check("openai:my-own")
+    ModelChain(load(openai_api_key=key, prices="my-own=0/0")).check("openai:my-own")
+
+
+async def test_a_model_that_never_answers_is_given_up() -> None:
+    _script("slow.yaml", "turns: [{content: late, delay_s: 30}]")
+    slow = Member(name="slow", model=ScriptedModel.from_file(Path("slow.yaml")), usd=lambda _: 0.0, timeout_s=0.01)
+    with pytest.raises(TimeoutError, match=r"no whole reply within 0\.01 s"):
+        await slow.ask(HELLO, tools=[], role="agent", turn=0)
+
+
+def test_a_reply_without_an_end_is_a_cut_stream() -> None:
+    with pytest.raises(CutStream):
+        whole(AIMessage("half of"))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Incorrect API key provided: sk-proj-abcdef123456",
+        "the key my-plain-secret is wrong",
+        "Bearer eyJhbGciOi.abc.def refused",
+        "can't reach http://user:hunter2@host/v1",
+    ],
+)
+def test_no_key_is_ever_told(told: str) -> None:
+    line = failure_line("openai:x", RuntimeError(f"{told}\nand more"), secrets=["my-plain-secret"])
+    assert "\n" not in line
+    assert not any(word in line for word in ("abcdef123456", "my-plain-secret", "eyJhbGciOi", "hunter2"))
