@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -57,10 +58,10 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         BadSetting: a setting does not hold.
         DatabaseUnavailable: no Postgres, or a schema this code can't use.
     """
-    settings = settings or environment.load()
+    settings = settings or await asyncio.to_thread(environment.load)
     async with AsyncExitStack() as stack:
         telemetry = await stack.enter_async_context(open_telemetry())
-        url = settings.database_url or embedded.start(settings.home)
+        url = settings.database_url or await asyncio.to_thread(embedded.start, settings.home)
         serde = serializer(settings.encryption_key)
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)

@@ -47,7 +47,7 @@ class Runs:
             BadSetting: the model chain can't run.
             ThreadWaiting: the thread waits for a person.
         """
-        thread_id = thread_id or uuid4().hex[:12]
+        thread_id = thread_id or str(uuid4())
         chain = context.model if "model" in context.model_fields_set else self.opened.services.defaults.model
         self.opened.check_chain(chain)
         snapshot = await self.graph.aget_state(_config(thread_id))

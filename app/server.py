@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from app.lifespan import Opened, opened
+from app.restore import restore_threads
 from checkpoints.saver import PostgresSaver
 from graph import react as react_graph
 
@@ -20,7 +21,9 @@ async def checkpointer() -> AsyncIterator[PostgresSaver]:
     """The server enters this once a loop, at its start, and leaves it at its end."""
     async with opened() as everything:
         _opened[asyncio.get_running_loop()] = everything
+        restoring = asyncio.create_task(restore_threads(everything.saver))
         yield everything.saver
+        restoring.cancel()
 
 
 async def engine() -> Opened:

@@ -26,7 +26,8 @@ from checkpoints import retention
 from checkpoints.database import Pool
 
 LIST_THREADS = """
-SELECT thread_id, count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at
+SELECT thread_id, coalesce(max(metadata ->> 'graph_id'), 'react') AS graph_id,
+       count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at
 FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT 200
 """
 
@@ -163,7 +164,7 @@ class PostgresSaver(AsyncPostgresSaver):
                 raise ValueError(f"unknown prune strategy {strategy!r}: use keep_latest or delete")
 
     async def list_threads(self) -> list[dict[str, Any]]:
-        """The newest 200 threads: {"thread_id", "checkpoints", "updated_at" (ISO 8601)}."""
+        """The newest 200 threads: {"thread_id", "graph_id", "checkpoints", "updated_at" (ISO 8601)}."""
         async with self._cursor() as cursor:
             await cursor.execute(LIST_THREADS)
             return [dict(row) for row in await cursor.fetchall()]

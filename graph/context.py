@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.state import Call, Risk, State
 
@@ -68,7 +68,13 @@ class Context(BaseModel):
 class LocalContext(Context):
     """A context from this machine's own command line, which may also choose the workspace."""
 
-    workspace: Path = Path("examples/office")
+    workspace: Path = Field(Path("examples/office"), validate_default=True)
+
+    @field_validator("workspace")
+    @classmethod
+    def _from_anywhere(cls, workspace: Path) -> Path:
+        """Absolute, so that a thread finds it again from another folder."""
+        return workspace.absolute()
 
     def kept(self) -> dict[str, Any]:
         """The fields a thread keeps, as JSON. A subclass's other settings (secrets) are not among them."""

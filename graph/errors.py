@@ -30,8 +30,11 @@ class BallastError(Exception):
     exit_code: ClassVar[int] = 1
 
 
-class UsageError(BallastError):
-    """The caller can mend it: a wrong argument, setting, or state of the world."""
+class UsageError(BallastError, ValueError):
+    """The caller can mend it: a wrong argument, setting, or state of the world.
+
+    A ValueError too: of those the LangGraph server passes the message on to its client.
+    """
 
     exit_code: ClassVar[int] = 2
 

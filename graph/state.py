@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
 from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
 Risk = Literal["low", "medium", "high", "critical"]
 """How much is at stake in a call: low runs, medium runs at its deadline unless cancelled, high asks,

@@ -40,13 +40,13 @@ async def write_file(path: str, text: str, context: Injected) -> str:
         path: Path relative to the workspace.
         text: The whole new content.
     """
-    target = paths.inside(context.workspace, path)
-    await asyncio.to_thread(_replace, target, path, text)
+    await asyncio.to_thread(_replace, context.workspace, path, text)
     return f"wrote {len(text)} characters to {path}"
 
 
-def _replace(target: Path, path: str, text: str) -> None:
+def _replace(workspace: Path, path: str, text: str) -> None:
     """All or nothing: written beside the file, then renamed over it."""
+    target = paths.inside(workspace, path)
     try:
         if target.is_dir():
             raise ToolFailed(f"{path!r} is a folder")

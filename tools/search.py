@@ -46,7 +46,7 @@ async def search_documents(query: str, context: Injected) -> str:
     Args:
         query: Words to look for; "quoted phrases", `or` and `-word` work.
     """
-    workspace = str(context.workspace.resolve())
+    workspace = str(await asyncio.to_thread(context.workspace.resolve))
     async with context.database() as connection:
         await _refresh(connection, context.workspace, workspace)
         cursor = await connection.execute(SEARCH, {"query": storable(query), "workspace": workspace, "hits": HITS})

@@ -138,7 +138,7 @@ async def test_cut_arguments_are_never_completed_by_guesswork(settings: Settings
     ("words", "told"),
     [
         ("too many", "OpenAIRateLimitError"),
-        ("break down", "OpenAIInternalServerError"),
+        ("break down", "OpenAIAPIError"),
         ("wrong key", "OpenAIAuthenticationError"),
         ("malformed", "JSONDecodeError"),
         ("hang up", "OpenAIConnectionError"),

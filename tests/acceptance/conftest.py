@@ -1,0 +1,101 @@
+"""A real `langgraph dev` on a database schema of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(kw_only=True)
+class Server:
+    """`langgraph dev` as a user starts it, in a folder of its own."""
+
+    folder: Path
+    database_url: str
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.port = _free_port()
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI", "BALLAST"))}
+        environment |= {
+            "DATABASE_URL": self.database_url,
+            "BALLAST_WORKSPACE": str(ROOT / "examples/office"),
+            "LANGSMITH_TRACING": "false",
+        }
+        command = ["langgraph", "dev", "--config", str(ROOT / "langgraph.json"), "--port", str(self.port)]
+        command += ["--host", "127.0.0.1", "--no-browser", "--no-reload"]
+        command += ["--studio-url", "http://127.0.0.1:9"]  # else the server makes its own tracing client
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).with_name(command[0])), *command[1:]],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        transport = httpx.HTTPTransport(retries=0)
+        with httpx.Client(base_url=self.url, transport=transport, timeout=5) as client:
+            for _ in range(600):
+                try:
+                    if client.get("/ok").is_success:
+                        return
+                except httpx.TransportError:
+                    if self.process.poll() is not None:
+                        break
+                    _pause(self.process)
+        pytest.fail(f"langgraph dev did not start:\n{(self.folder / 'server.log').read_text()[-3000:]}")
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed, nothing said goodbye to."""
+        if self.process:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+def _pause(process: subprocess.Popen[bytes]) -> None:
+    """Wait for 0.1 s, or for the process to end."""
+    try:
+        process.wait(timeout=0.1)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for a module's tests; each test has threads of its own."""
+    schema = f"server_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    url = make_conninfo(server_url, options=f"-csearch_path={schema}")
+    running = Server(folder=tmp_path_factory.mktemp("server"), database_url=url)
+    running.start()
+    yield running
+    running.kill()
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+
+from tests.acceptance.conftest import Server
+
+ORDER = {"messages": [{"role": "user", "content": [{"type": "text", "text": "order 2 desk lamps at 38.25"}]}]}
+SEARCH = {"messages": [{"role": "user", "content": "search for travel policy"}]}
+APPROVE = {"decisions": [{"type": "approve"}]}
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[LangGraphClient]:
+    async with get_client(url=server.url) as sdk:
+        yield sdk
+
+
+async def _waiting_thread(client: LangGraphClient) -> tuple[str, str, dict[str, Any]]:
+    """(thread id, interrupt id, the interrupt's value) of an order that waits for approval."""
+    thread = await client.threads.create()
+    await client.runs.wait(thread["thread_id"], "react", input=ORDER)
+    state = await client.threads.get_state(thread["thread_id"])
+    [interrupt] = [one for task in state["tasks"] for one in task["interrupts"]]
+    return thread["thread_id"], interrupt["id"], interrupt["value"]
+
+
+async def test_the_sdk_starts_sees_resumes_and_reads_history(client: LangGraphClient) -> None:
+    thread, interrupt_id, request = await _waiting_thread(client)
+    assert request["action_requests"][0]["name"] == "place_order"
+    assert request["action_requests"][0]["args"] == request["action_requests"][0]["arguments"]
+
+    result: Any = await client.runs.wait(thread, "react", command={"resume": {interrupt_id: APPROVE}})
+    history = await client.threads.get_history(thread)
+
+    assert result["outcome"] == "completed"
+    assert "placed: 2 x" in result["answer"]
+    assert [one["next"] for one in history][-1] == ["__start__"]
+    assert history[0]["next"] == []
+
+
+async def test_a_plain_http_client_can_do_the_same(server: Server) -> None:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        thread = (await http.post("/threads", json={})).json()["thread_id"]
+        first = await http.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "react", "input": ORDER})
+        interrupt_id = first.json()["__interrupt__"][0]["id"]
+        body = {"assistant_id": "react", "command": {"resume": {interrupt_id: APPROVE}}}
+        second = await http.post(f"/threads/{thread}/runs/wait", json=body)
+        history = await http.get(f"/threads/{thread}/history", params={"limit": 50})
+
+    assert second.json()["outcome"] == "completed"
+    assert len(history.json()) > 4
+
+
+async def test_an_answer_by_an_old_interrupt_id_decides_nothing(client: LangGraphClient) -> None:
+    thread, _, _ = await _waiting_thread(client)
+
+    await client.runs.wait(thread, "react", command={"resume": {"0" * 32: APPROVE}})
+
+    state = await client.threads.get_state(thread)
+    assert state["next"] == ["approve"]
+
+
+async def test_a_thread_forks_from_a_checkpoint_and_is_asked_anew(client: LangGraphClient) -> None:
+    thread, interrupt_id, _ = await _waiting_thread(client)
+    asked = (await client.threads.get_state(thread))["checkpoint"]
+    await client.runs.wait(thread, "react", command={"resume": {interrupt_id: APPROVE}})
+
+    await client.runs.wait(thread, "react", input=None, checkpoint_id=asked["checkpoint_id"])
+
+    forked = await client.threads.get_state(thread)
+    [again] = [one for task in forked["tasks"] for one in task["interrupts"]]
+    assert again["id"] != interrupt_id
+    assert len({one["checkpoint"]["checkpoint_id"] for one in await client.threads.get_history(thread)}) > 5
+
+
+async def test_steps_are_stored_before_the_next_although_the_client_did_not_ask(
+    client: LangGraphClient, server: Server
+) -> None:
+    """With the server's own `exit` nothing but the end would be stored."""
+    thread = await client.threads.create()
+
+    await client.runs.wait(thread["thread_id"], "react", input=SEARCH, durability="exit")
+
+    with psycopg.connect(server.database_url) as connection:
+        query = "SELECT count(*) FROM checkpoints WHERE thread_id = %s"
+        row = connection.execute(query, (thread["thread_id"],)).fetchone()
+    assert row is not None
+    assert row[0] > 4
+
+
+async def test_a_waiting_thread_survives_kill_9_of_the_server(client: LangGraphClient, server: Server) -> None:
+    thread, interrupt_id, _ = await _waiting_thread(client)
+
+    server.kill()
+    server.start()
+
+    async with get_client(url=server.url) as again:
+        state = await _once_known(again, thread)
+        assert [one["id"] for task in state["tasks"] for one in task["interrupts"]] == [interrupt_id]
+        result: Any = await again.runs.wait(thread, "react", command={"resume": {interrupt_id: APPROVE}})
+    assert result["outcome"] == "completed"
+
+
+async def _once_known(client: LangGraphClient, thread: str) -> Any:
+    """The thread's state; a server that has just started may need a moment to learn of it from Postgres."""
+    for _ in range(200):
+        try:
+            return await client.threads.get_state(thread)
+        except httpx.HTTPStatusError as error:
+            assert error.response.status_code == 404  # noqa: PT017 - any other answer fails the test
+    pytest.fail("the server never heard of the thread")
+
+
+async def test_a_run_without_a_thread_that_meets_a_gated_call_ends_saying_why(server: Server) -> None:
+    async with get_client(url=server.url) as client:
+        result: Any = await client.runs.wait(None, "react", input=ORDER)
+
+    assert result["outcome"] == "blocked"
+    assert "start it on a thread" in result["answer"]
+
+
+async def test_a_run_without_a_thread_may_read(server: Server) -> None:
+    async with get_client(url=server.url) as client:
+        result: Any = await client.runs.wait(None, "react", input=SEARCH)
+
+    assert result["outcome"] == "completed"
+    assert "travel-policy.md" in result["answer"]
+
+
+async def test_a_context_field_out_of_bounds_is_told_to_the_client(server: Server) -> None:
+    async with get_client(url=server.url) as client:
+        thread = await client.threads.create()
+        with pytest.raises(Exception, match="max_iterations.*greater than or equal to 1"):
+            await client.runs.wait(thread["thread_id"], "react", input=SEARCH, context={"max_iterations": -1})
+
+
+async def test_a_client_can_not_choose_the_workspace(server: Server) -> None:
+    async with get_client(url=server.url) as client:
+        thread = await client.threads.create()
+        sneaky: dict[str, Any] = {**SEARCH, "settings": {"workspace": "/etc"}}
+        context: Any = {"workspace": "/etc"}
+        result: Any = await client.runs.wait(thread["thread_id"], "react", input=sneaky, context=context)
+
+    assert result["settings"]["workspace"].endswith("examples/office")
+
+
+async def test_every_context_field_is_published_with_title_description_default_and_bounds(server: Server) -> None:
+    async with get_client(url=server.url) as client:
+        [assistant] = await client.assistants.search(graph_id="react")
+        schemas: Any = await client.assistants.get_schemas(assistant["assistant_id"])
+        drawn: Any = await client.assistants.get_graph(assistant["assistant_id"])
+
+    for name, field in schemas["context_schema"]["properties"].items():
+        assert {"title", "description", "default"} <= set(field), name
+        assert {"minimum", "exclusiveMinimum", "minLength"} & set(field), name
+        assert {"maximum", "maxLength"} & set(field), name
+    assert set(schemas["input_schema"]["properties"]) == {"messages"}
+    nodes = [node for node in drawn["nodes"] if not node["id"].startswith("__")]
+    assert len(nodes) == 6
+    assert all(node["metadata"]["description"] for node in nodes)
+
+
+async def test_a_copied_thread_has_the_whole_conversation(client: LangGraphClient) -> None:
+    thread, _, _ = await _waiting_thread(client)
+
+    copy: Any = await client.threads.copy(thread)
+
+    original, copied = await client.threads.get_state(thread), await client.threads.get_state(copy["thread_id"])
+    assert copied["values"]["messages"] == original["values"]["messages"]  # type: ignore[call-overload]  # a dict here
