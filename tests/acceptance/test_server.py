@@ -137,7 +137,7 @@ async def test_a_run_without_a_thread_may_read(server: Server) -> None:
 async def test_a_context_field_out_of_bounds_is_told_to_the_client(server: Server) -> None:
     async with get_client(url=server.url) as client:
         thread = await client.threads.create()
-        with pytest.raises(Exception, match="max_iterations.*greater than or equal to 1"):
+        with pytest.raises(Exception, match=r"max_iterations.*greater than or equal to 1"):
             await client.runs.wait(thread["thread_id"], "react", input=SEARCH, context={"max_iterations": -1})
 
 

@@ -1,0 +1,66 @@
+"""Runs of the react graph in this process: real Postgres, real tools, a scripted model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.lifespan import Opened, opened
+from app.runs import Runs
+from graph.context import LocalContext
+from services.settings import load
+
+OFFICE = Path(__file__).parents[2] / "examples/office"
+
+Script = Callable[..., LocalContext]
+"""Given the turns (and any context field or script list), a context whose model plays them."""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(OFFICE, tmp_path / "office", ignore=shutil.ignore_patterns("outbox")))
+
+
+@pytest.fixture
+def script(tmp_path: Path, workspace: Path) -> Script:
+    count = iter(range(1_000))
+
+    def write(*turns: dict[str, Any], lists: dict[str, Any] | None = None, **fields: Any) -> LocalContext:
+        path = tmp_path / f"script{next(count)}.yaml"
+        path.write_text(yaml.safe_dump({"turns": list(turns), **(lists or {})}))
+        return LocalContext(model=f"scripted:{path}", workspace=workspace, **fields)
+
+    return write
+
+
+@pytest.fixture
+async def services(database_url: str, tmp_path: Path) -> AsyncIterator[Opened]:
+    async with opened(load(database_url=database_url, home=tmp_path / "home", openai_api_key=None)) as everything:
+        yield everything
+
+
+@pytest.fixture
+def runs(services: Opened) -> Runs:
+    return Runs(opened=services, progress=lambda _node, _change: None)
+
+
+def calls(*named: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """A turn that calls these tools."""
+    return {"tool_calls": [{"name": name, "args": args} for name, args in named]}
+
+
+def say(text: str) -> dict[str, Any]:
+    """A turn that only speaks."""
+    return {"content": text}
+
+
+READ = ("read_file", {"path": "docs/travel-policy.md"})
+LIST = ("list_files", {})
+MAIL = ("send_email", {"to": "ann@example.com", "subject": "Hi", "body": "Hello"})
+ORDER = ("place_order", {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25})
+DELETE = ("delete_records", {"table": "suppliers", "ids": ["104"]})
