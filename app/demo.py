@@ -6,7 +6,6 @@ kills itself when the run stops for approval.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from app import loop
+
 TASK = (
     "Priya asked by mail for new standing desks: find her request and the catalogue price, check the "
     "purchasing policy, order them, mail her a confirmation, and delete the old supplier records."
@@ -30,7 +31,7 @@ OFFICE = Path("examples/office")
 def main() -> int:
     """Run the demo; exit code 0 when it ended as it should."""
     if sys.argv[1:2] == ["until-killed"]:
-        asyncio.run(_run_until_killed(sys.argv[2], Path(sys.argv[3])))
+        loop.run(_run_until_killed(sys.argv[2], Path(sys.argv[3])))
         return 1  # not reached: the process has killed itself
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="ballast-demo-") as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
@@ -30,7 +31,7 @@ class Runs:
     opened: Opened
     progress: Progress
 
-    @property
+    @cached_property
     def graph(self) -> DurableGraph:
         """The react graph over this process's saver."""
         opened = self.opened

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app import loop
 from graph.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def with_services(do: Callable[[Opened], Awaitable[Any]]) -> Any:
         async with opened() as services:
             return await do(services)
 
-    return asyncio.run(session())
+    return loop.run(session())
 
 
 def context_of(**flags: Any) -> LocalContext:

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from app import loop
 from benchmarks.ours import open_ours
 from benchmarks.peer import Run, open_peer
 from benchmarks.proxy import delayed
@@ -27,7 +28,7 @@ from checkpoints import embedded
 
 ROUNDS = 3
 SHORT, LONG = 50, 400
-RUNS, RUN_ITERATIONS, CONNECTIONS = 50, 20, 16
+RUNS, RUN_ITERATIONS, CONNECTIONS = 50, 20, 32
 ROUND_TRIP_S = 0.002
 RESULTS = Path(__file__).parent / "results.md"
 PACKAGES = ("langgraph", "langchain", "langchain-core", "langgraph-checkpoint-postgres", "psycopg")
@@ -160,4 +161,4 @@ def _schema(url: str, name: str) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    loop.run(main())

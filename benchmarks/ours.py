@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -20,6 +21,7 @@ from checkpoints.migrate import migrate
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from graph.context import Context, Reply, Role, Services, Spent
+from graph.durable import DurableGraph
 from graph.react import react
 from services.clock import SystemClock
 from tools.base import tool
@@ -78,7 +80,9 @@ async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
         marked = tool(risk="low", untrusted_output=False, idempotent=True)(lookup)
         executor = Executor(ToolBox([marked]), Ledger(pool))
 
-        async def run(thread: str, iterations: int) -> None:
+        @cache
+        def graph(iterations: int) -> DurableGraph:
+            """Compiled once, as a service would."""
             services = Services(
                 models=OneModel(LookupModel(iterations=iterations)),
                 tools=executor,
@@ -89,8 +93,10 @@ async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
             async def engine() -> Engine:
                 return Engine(services=services, locks=locks)
 
-            graph = react(engine, checkpointer=saver)
+            return react(engine, checkpointer=saver)
+
+        async def run(thread: str, iterations: int) -> None:
             config: Any = {"configurable": {"thread_id": thread}}
-            await graph.ainvoke({"messages": [HumanMessage("go")]}, config, context=CONTEXT)
+            await graph(iterations).ainvoke({"messages": [HumanMessage("go")]}, config, context=CONTEXT)
 
         yield run

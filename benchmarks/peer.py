@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 from langchain.agents import create_agent
@@ -27,13 +28,14 @@ async def open_peer(url: str, connections: int) -> AsyncIterator[Run]:
         saver = AsyncPostgresSaver(pool)  # type: ignore[arg-type]  # the row factory is given above
         await saver.setup()
 
+        @cache
+        def agent(iterations: int) -> Any:
+            """Compiled once, as a service would."""
+            tools = [StructuredTool.from_function(coroutine=lookup)]
+            return create_agent(LookupModel(iterations=iterations), tools, checkpointer=saver)
+
         async def run(thread: str, iterations: int) -> None:
-            agent = create_agent(
-                LookupModel(iterations=iterations),
-                [StructuredTool.from_function(coroutine=lookup)],
-                checkpointer=saver,
-            )
             config: Any = {"configurable": {"thread_id": thread}, "recursion_limit": 5 * iterations + 20}
-            await agent.ainvoke({"messages": [HumanMessage("go")]}, config, durability="sync")
+            await agent(iterations).ainvoke({"messages": [HumanMessage("go")]}, config, durability="sync")
 
         yield run

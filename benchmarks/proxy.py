@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,19 +13,30 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 @asynccontextmanager
 async def delayed(url: str, round_trip_s: float) -> AsyncIterator[str]:
-    """A URL of the same database behind the delay."""
-    target = conninfo_to_dict(url)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await _connect(target)
-        await asyncio.gather(
-            _pump(reader, upstream_writer, round_trip_s / 2), _pump(upstream_reader, writer, round_trip_s / 2)
-        )
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    """A URL of the same database behind the delay. The proxy is a process of its own: its work is not measured."""
+    command = [sys.executable, "-m", "benchmarks.proxy", url, str(round_trip_s)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None  # noqa: S101 - for the type: it is a pipe
+    try:
+        port = int(await process.stdout.readline())
         yield make_conninfo(url, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def serve(url: str, round_trip_s: float) -> None:
+    """Listen on a free port, print it, and pass everything on until terminated."""
+    target, half = conninfo_to_dict(url), round_trip_s / 2
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream_writer = await _connect(target)
+        await asyncio.gather(_pump(reader, upstream_writer, half), _pump(upstream_reader, writer, half))
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await server.serve_forever()
 
 
 async def _connect(target: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -45,3 +57,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
 def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
     if not writer.is_closing():
         writer.write(data)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(sys.argv[1], float(sys.argv[2])))

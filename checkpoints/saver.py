@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -30,6 +30,33 @@ SELECT thread_id, coalesce(max(metadata ->> 'graph_id'), 'react') AS graph_id,
        count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at
 FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT 200
 """
+
+# One statement, so one round trip and one transaction, however many channels changed.
+PUT: LiteralString = """
+WITH new AS (
+    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT %(thread_id)s, %(checkpoint_ns)s, b.channel, b.version, b.type, b.blob
+    FROM unnest(%(channels)b::text[], %(versions)b::text[], %(types)b::text[], %(blobs)b::bytea[])
+         AS b (channel, version, type, blob)
+    ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
+)
+INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+VALUES (%(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(parent_id)s, %(checkpoint)s, %(metadata)s)
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
+DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
+"""
+PUT_WRITES: LiteralString = """
+INSERT INTO checkpoint_writes
+    (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+SELECT %(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(task_id)s, %(task_path)s,
+       w.idx, w.channel, w.type, w.blob
+FROM unnest(%(indexes)b::int[], %(channels)b::text[], %(types)b::text[], %(blobs)b::bytea[])
+     AS w (idx, channel, type, blob)
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+"""
+KEEP: LiteralString = "DO NOTHING"
+# Interrupts, errors and answers have a fixed place: the newest counts.
+REPLACE: LiteralString = "DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
 
 
 class PostgresSaver(AsyncPostgresSaver):
@@ -77,23 +104,22 @@ class PostgresSaver(AsyncPostgresSaver):
                 blobs[channel] = value
                 if isinstance(value, _DeltaSnapshot):
                     inline[channel] = True  # how the library marks a snapshot
-        new = {channel: version for channel, version in new_versions.items() if channel in blobs}
-        async with self._cursor(pipeline=True) as cursor:
-            if new:
-                await cursor.executemany(
-                    self.UPSERT_CHECKPOINT_BLOBS_SQL, self._dump_blobs(thread_id, namespace, blobs, new)
-                )
-            await cursor.execute(
-                self.UPSERT_CHECKPOINTS_SQL,
-                (
-                    thread_id,
-                    namespace,
-                    checkpoint["id"],
-                    configurable.get("checkpoint_id"),
-                    Jsonb({**checkpoint, "channel_values": inline}),
-                    Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
-                ),
-            )
+        dumped = [
+            (channel, str(version), *self.serde.dumps_typed(blobs[channel]))
+            for channel, version in new_versions.items()
+            if channel in blobs
+        ]
+        row = {
+            "thread_id": thread_id,
+            "checkpoint_ns": namespace,
+            "checkpoint_id": checkpoint["id"],
+            "parent_id": configurable.get("checkpoint_id"),
+            "checkpoint": Jsonb({**checkpoint, "channel_values": inline}),
+            "metadata": Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
+            **_columns(("channels", "versions", "types", "blobs"), dumped),
+        }
+        async with self._pool.connection() as connection:
+            await connection.execute(PUT, row)
         return {
             "configurable": {
                 "thread_id": thread_id,
@@ -106,20 +132,22 @@ class PostgresSaver(AsyncPostgresSaver):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Store a task's writes in one round trip."""
-        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
         configurable = config["configurable"]
-        rows = self._dump_writes(
-            configurable["thread_id"],
-            configurable["checkpoint_ns"],
-            configurable["checkpoint_id"],
-            task_id,
-            task_path,
-            writes,
-        )
-        async with self._cursor(pipeline=True) as cursor:
-            await cursor.executemany(
-                self.UPSERT_CHECKPOINT_WRITES_SQL if special else self.INSERT_CHECKPOINT_WRITES_SQL, rows
-            )
+        dumped = [
+            (WRITES_IDX_MAP.get(channel, position), channel, *self.serde.dumps_typed(value))
+            for position, (channel, value) in enumerate(writes)
+        ]
+        row = {
+            "thread_id": configurable["thread_id"],
+            "checkpoint_ns": configurable["checkpoint_ns"],
+            "checkpoint_id": configurable["checkpoint_id"],
+            "task_id": task_id,
+            "task_path": task_path,
+            **_columns(("indexes", "channels", "types", "blobs"), dumped),
+        }
+        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        async with self._pool.connection() as connection:
+            await connection.execute(PUT_WRITES + (REPLACE if special else KEEP), row)
 
     async def _load_checkpoint_tuple(self, value: DictRow) -> CheckpointTuple:
         """The same as the library's, without a hop to a thread for every read."""
@@ -168,3 +196,8 @@ class PostgresSaver(AsyncPostgresSaver):
         async with self._cursor() as cursor:
             await cursor.execute(LIST_THREADS)
             return [dict(row) for row in await cursor.fetchall()]
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Rows as one list a column, for `unnest`."""
+    return {name: [row[position] for row in rows] for position, name in enumerate(names)}

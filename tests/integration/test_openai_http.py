@@ -122,8 +122,10 @@ async def test_structured_output(settings: Settings) -> None:
         passed: bool
         why: str
 
-    model = ModelChain(settings)._member("openai:gpt-4o").model
-    assert await model.with_structured_output(Verdict).ainvoke("judge this") == Verdict(passed=True, why="it holds")
+    async with aclosing(ModelChain(settings)) as models:
+        model = models._member("openai:gpt-4o").model
+        verdict = await model.with_structured_output(Verdict).ainvoke("judge this")
+    assert verdict == Verdict(passed=True, why="it holds")
 
 
 async def test_cut_arguments_are_never_completed_by_guesswork(settings: Settings) -> None:

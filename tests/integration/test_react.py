@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langgraph.types import Command
 
 from app.lifespan import Opened
 from app.runs import Runs
@@ -86,8 +87,6 @@ async def test_an_answer_counts_for_the_calls_its_sender_was_shown(
     config: Any = {"configurable": {"thread_id": "t", **shown.config["configurable"]}}
     await _decide(services, _ids(report)["place_order"], "reject")
     await runs.resume("t", context=Context())  # now only the mail is pending
-
-    from langgraph.types import Command
 
     answer = {"decisions": [{"type": "approve"}]}  # meant for the order, which stood first
     await runs.graph.ainvoke(Command(resume=answer), config)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_everything_is_finite_by_default() -> None:
         "max_seconds": 900.0,
         "keep_tool_results": 5,
         "approval_seconds": 300,
-        "workspace": "examples/office",
+        "workspace": str(Path("examples/office").absolute()),
     }
 
 
