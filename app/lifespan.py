@@ -58,27 +58,32 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         BadSetting: a setting does not hold.
         DatabaseUnavailable: no Postgres, or a schema this code can't use.
     """
-    settings = settings or await asyncio.to_thread(environment.load)
+    chosen = settings
+    if chosen is None:
+        chosen = await asyncio.to_thread(environment.load)
     async with AsyncExitStack() as stack:
         telemetry = await stack.enter_async_context(open_telemetry())
-        url = settings.database_url or await asyncio.to_thread(embedded.start, settings.home)
-        serde = serializer(settings.encryption_key)
+        url = chosen.database_url
+        if url is None:
+            url = await asyncio.to_thread(embedded.start, chosen.home)
+        serde = serializer(chosen.encryption_key)
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)
         ledger, approvals = Ledger(pool), PostgresApprovals(pool)
-        models = ModelChain(settings)
+        models = ModelChain(chosen)
+        stack.push_async_callback(models.aclose)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
-        executor = Executor(office.toolbox(), ledger, smtp_url=settings.smtp_url)
+        executor = Executor(office.toolbox(), ledger, smtp_url=chosen.smtp_url)
         services = Services(
             models=models,
             tools=executor,
             approvals=approvals,
             clock=SystemClock(),
             telemetry=telemetry,
-            defaults=settings,
+            defaults=chosen,
         )
         yield Opened(
-            settings=settings,
+            settings=chosen,
             pool=pool,
             saver=PostgresSaver(pool, serde=serde),
             ledger=ledger,

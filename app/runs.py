@@ -15,9 +15,9 @@ from langgraph.types import StateSnapshot
 
 from app.lifespan import Opened
 from app.report import outcome_of, report
-from graph.context import Context
+from graph.context import Context, LocalContext
 from graph.durable import DurableGraph
-from graph.errors import NotFound, ThreadWaiting
+from graph.errors import BadSetting, NotFound, ThreadWaiting
 from graph.react import react
 
 Progress = Callable[[str, Any], None]
@@ -41,7 +41,7 @@ class Runs:
 
         return react(engine, checkpointer=opened.saver)
 
-    async def start(self, task: str, *, thread_id: str | None, context: Context) -> dict[str, Any]:
+    async def start(self, task: str, *, thread_id: str | None, context: LocalContext) -> dict[str, Any]:
         """Run `task` on a new or an existing thread until it ends or waits.
 
         Raises:
@@ -51,11 +51,18 @@ class Runs:
         thread_id = thread_id or str(uuid4())
         chain = context.model if "model" in context.model_fields_set else self.opened.services.defaults.model
         self.opened.check_chain(chain)
+        await asyncio.to_thread(self._check_workspace, context)
         snapshot = await self.graph.aget_state(_config(thread_id))
         if snapshot.interrupts:
             raise ThreadWaiting(thread_id)
         message = HumanMessage(task, id=uuid4().hex)
         return await self._stream({"messages": [message]}, _config(thread_id), context)
+
+    def _check_workspace(self, context: LocalContext) -> None:
+        given = "workspace" in context.model_fields_set
+        workspace = context.workspace if given else self.opened.settings.workspace
+        if not workspace.is_dir():
+            raise BadSetting(f"the workspace {workspace} is no folder: set --workspace or BALLAST_WORKSPACE")
 
     async def resume(self, thread_id: str, *, context: Context) -> dict[str, Any]:
         """Go on with whatever was decided so far, or after a crash from the last checkpoint.

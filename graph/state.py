@@ -85,7 +85,7 @@ class Usage(TypedDict):
     iterations: int
     """Passes through `reason`."""
     turns: int
-    """Calls to the agent's own model, failed ones included: turn k of a script answers call k."""
+    """Requests to the agent's model, failed ones included: turn k of a script answers request k."""
     model_calls: int
     """Calls to any model: the agent's, the summarizer's."""
     tool_calls: int

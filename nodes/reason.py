@@ -29,7 +29,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
 
     def charge(spent: Spent) -> None:
         add_spent(usage, spent)
-        usage["turns"] += spent.calls
+        usage["turns"] += 1
 
     try:
         reply = await _usable_reply(run, context, prompt, usage["turns"], charge)
@@ -98,7 +98,7 @@ async def _usable_reply(run: Run, context: LocalContext, prompt: list[BaseMessag
         return reply
     charge(reply.spent)
     again = [*prompt, HumanMessage(prompts.REPAIR.format(problem=problem))]
-    second = await models.complete(context.model, again, tools=tools, turn=turn + reply.spent.calls)
+    second = await models.complete(context.model, again, tools=tools, turn=turn + 1)
     if (still := fault(second.message)) is None:
         charge(second.spent)
         return second

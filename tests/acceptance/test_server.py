@@ -11,8 +11,8 @@ from langgraph_sdk.client import LangGraphClient
 
 from tests.acceptance.conftest import Server
 
-ORDER = {"messages": [{"role": "user", "content": [{"type": "text", "text": "order 2 desk lamps at 38.25"}]}]}
-SEARCH = {"messages": [{"role": "user", "content": "search for travel policy"}]}
+ORDER: Any = {"messages": [{"role": "user", "content": [{"type": "text", "text": "order 2 desk lamps at 38.25"}]}]}
+SEARCH: Any = {"messages": [{"role": "user", "content": "search for travel policy"}]}
 APPROVE = {"decisions": [{"type": "approve"}]}
 
 
@@ -167,10 +167,12 @@ async def test_every_context_field_is_published_with_title_description_default_a
     assert all(node["metadata"]["description"] for node in nodes)
 
 
-async def test_a_copied_thread_has_the_whole_conversation(client: LangGraphClient) -> None:
-    thread, _, _ = await _waiting_thread(client)
+async def test_a_copied_thread_has_the_whole_conversation(server: Server) -> None:
+    async with get_client(url=server.url) as client, httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        thread, _, _ = await _waiting_thread(client)
+        copy = (await http.post(f"/threads/{thread}/copy")).json()["thread_id"]
+        original: Any = await client.threads.get_state(thread)
+        copied: Any = await client.threads.get_state(copy)
 
-    copy: Any = await client.threads.copy(thread)
-
-    original, copied = await client.threads.get_state(thread), await client.threads.get_state(copy["thread_id"])
-    assert copied["values"]["messages"] == original["values"]["messages"]  # type: ignore[call-overload]  # a dict here
+    assert copied["values"]["messages"] == original["values"]["messages"]
+    assert copied["next"] == ["approve"]

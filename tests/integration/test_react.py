@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.types import Command
 
 from app.lifespan import Opened
@@ -158,7 +158,7 @@ async def test_a_new_request_on_a_waiting_thread_is_refused(runs: Runs, script: 
 async def test_a_message_from_the_server_does_not_discard_the_question(runs: Runs, script: Script) -> None:
     report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
 
-    await runs.graph.ainvoke({"messages": [("user", "hurry")]}, {"configurable": {"thread_id": "t"}})
+    await runs.graph.ainvoke({"messages": [HumanMessage("hurry")]}, {"configurable": {"thread_id": "t"}})
 
     snapshot = await runs.known("t")
     assert snapshot.next == ("approve",)
