@@ -88,7 +88,7 @@ def _play(console: Console, workspace: Path) -> int:
         "\nTry next:\n"
         f"  .venv/bin/ballast history {thread}\n"
         f"  .venv/bin/ballast replay {thread} --from act --dry-run\n"
-        "  make run TASK='find the travel policy'"
+        "  make run TASK='read mail 003-overdue-invoice'"
     )
     return 0 if result["outcome"] == "completed" else 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
 from rich.console import Console
 from rich.markup import escape
 
@@ -44,7 +44,7 @@ def _reason(change: dict[str, Any]) -> list[str]:
     for message in change.get("messages", []):
         if isinstance(message, AIMessage):
             lines += [f"{call['name']}({_args(call['args'])})" for call in message.tool_calls]
-            lines += [str(message.text)] if message.text and not message.tool_calls else []
+            lines += [_first_line(message)] if message.text and not message.tool_calls else []
         else:
             lines.append(f"refused {message.name}: {message.text}")
     return lines or [str(change.get("reason", ""))]
@@ -78,7 +78,8 @@ def _waiting(interrupts: Any) -> list[str]:
 
 
 def _finish(change: dict[str, Any]) -> list[str]:
-    return [change.get("answer", "")]
+    left = len(change.get("messages", []))
+    return [f"the run ends, {left} calls left undone" if left else "the run ends"]
 
 
 _DESCRIBE: dict[str, Callable[[Any], list[str]]] = {
@@ -96,7 +97,7 @@ def _args(args: dict[str, Any]) -> str:
     return ", ".join(f"{key}={_short(repr(value), 60)}" for key, value in args.items())
 
 
-def _first_line(message: ToolMessage) -> str:
+def _first_line(message: BaseMessage) -> str:
     return str(message.text).strip().split("\n", 1)[0]
 
 

@@ -15,6 +15,8 @@ MAX_CHARS = 20_000
 """Longest text handed to the model, in characters."""
 
 _LOOKS_LIKE_HTML = re.compile(r"<(?:!--|!doctype|/?[a-z][a-z0-9]*[\s/>])", re.IGNORECASE)
+# A mail address in angle brackets is no element; read as one it would vanish.
+_NO_TAG = re.compile(r"<(?!!--|!doctype|/?[a-z][a-z0-9:-]*[\s/>])", re.IGNORECASE)
 _HIDING_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0+)?(?![.\d])|font-size\s*:\s*0"
     r"|(?:color|background)\s*:\s*transparent|(?:left|top|text-indent)\s*:\s*-\d{3,}"
@@ -76,7 +78,7 @@ def _shows(char: str) -> bool:
 
 def visible_text(markup: str) -> str:
     """What a browser would show of `markup`: no comments, scripts, or elements hidden by style."""
-    soup = BeautifulSoup(markup, "html.parser")
+    soup = BeautifulSoup(_NO_TAG.sub("&lt;", markup), "html.parser")
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
         comment.extract()
     for element in soup.find_all():
