@@ -8,6 +8,7 @@ from typing import Any
 from langgraph.types import StateSnapshot
 
 from app.lifespan import Opened
+from app.report import next_nodes
 
 
 async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
@@ -28,7 +29,7 @@ async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     return {
         "thread_id": configurable["thread_id"],
         "checkpoint_id": configurable["checkpoint_id"],
-        "next": list(snapshot.next),
+        "next": next_nodes(snapshot),
         "calls": [{"tool": call["name"], "args": call["args"]} for call in snapshot.values.get("calls", [])],
         "effects_reused": reused,
     }

@@ -7,7 +7,7 @@ from typing import Any
 from langgraph.types import StateSnapshot
 
 from app.lifespan import Opened
-from graph.context import Approval
+from graph.approvals import Approval
 from graph.state import Outcome, no_usage
 
 EXIT_CODES: dict[str, int] = {
@@ -24,12 +24,21 @@ EXIT_CODES: dict[str, int] = {
 """Every other outcome is a failure: 1."""
 
 
+def next_nodes(snapshot: StateSnapshot) -> list[str]:
+    """The nodes of the next super-step.
+
+    Not `snapshot.next`: that leaves out a node whose writes are stored when the process was cut off before
+    the checkpoint that holds them, and the thread would look finished.
+    """
+    return [task.name for task in snapshot.tasks]
+
+
 def outcome_of(snapshot: StateSnapshot) -> Outcome | None:
     """How the thread stands; None when it was cut off and can be resumed."""
     if snapshot.interrupts:
         actions = [action for one in snapshot.interrupts for action in one.value["action_requests"]]
         return "handed_to_person" if all(a["risk"] == "critical" for a in actions) else "awaiting_approval"
-    outcome: Outcome | None = None if snapshot.next else snapshot.values.get("outcome")
+    outcome: Outcome | None = None if next_nodes(snapshot) else snapshot.values.get("outcome")
     return outcome
 
 
@@ -42,7 +51,7 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     return {
         "thread_id": thread_id,
         "outcome": outcome_of(snapshot),
-        "answer": "" if snapshot.next else snapshot.values.get("answer", ""),
+        "answer": "" if next_nodes(snapshot) else snapshot.values.get("answer", ""),
         "checkpoint_id": configurable.get("checkpoint_id"),
         "usage": usage,
         "approvals": [
@@ -80,14 +89,14 @@ def history(snapshots: list[StateSnapshot]) -> list[dict[str, Any]]:
     for one in snapshots:
         parent_id = one.parent_config["configurable"]["checkpoint_id"] if one.parent_config else None
         source = (one.metadata or {}).get("source")
-        ran = by_id[parent_id].next if parent_id in by_id and source == "loop" else (str(source),)
+        ran = next_nodes(by_id[parent_id]) if parent_id in by_id and source == "loop" else [str(source)]
         rows.append(
             {
                 "checkpoint_id": one.config["configurable"]["checkpoint_id"],
                 "parent_id": parent_id,
                 "step": (one.metadata or {}).get("step"),
                 "node": ",".join(ran),
-                "next": list(one.next),
+                "next": next_nodes(one),
                 "created_at": one.created_at,
             }
         )

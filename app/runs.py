@@ -14,7 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
 from app.lifespan import Opened
-from app.report import outcome_of, report
+from app.report import next_nodes, outcome_of, report
 from graph.context import Context, LocalContext
 from graph.durable import DurableGraph
 from graph.errors import BadSetting, NotFound, ThreadWaiting
@@ -70,7 +70,7 @@ class Runs:
         No answer travels with the resume: the approval rows hold the decisions.
         """
         snapshot = await self.known(thread_id)
-        if not snapshot.next:
+        if not next_nodes(snapshot):
             return await report(self.opened, snapshot)
         self.opened.check_chain(snapshot.values.get("settings", {}).get("model", "offline"))
         return await self._stream(None, _config(thread_id), context)
@@ -104,7 +104,9 @@ class Runs:
             names = ", ".join(name for name in self.graph.nodes if not name.startswith("__"))
             raise NotFound("node", node, f"the graph has {names}")
         async for snapshot in self.snapshots(thread_id):
-            if checkpoint_id == snapshot.config["configurable"]["checkpoint_id"] or (node and node in snapshot.next):
+            if checkpoint_id == snapshot.config["configurable"]["checkpoint_id"] or (
+                node and node in next_nodes(snapshot)
+            ):
                 return snapshot
         if node:
             raise NotFound("node", node, f"thread {thread_id} never reached it")

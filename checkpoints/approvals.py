@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from psycopg import AsyncCursor
 from psycopg.rows import class_row, dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from checkpoints.database import Pool
-from graph.context import Approval
+from graph.approvals import Approval, Question
 from graph.errors import AlreadyDecided, NotFound
 from graph.state import Call
 
@@ -30,17 +30,24 @@ COLUMNS = (
     "decided_by, decided_at, created_at"
 )
 
+SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
+UNAPPLIED = """
+SELECT id, call_id, tool, args FROM approvals
+WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL ORDER BY position
+"""
 # Asked again, a pending row belongs to the newer interrupt; a decided one stays as it is.
 UPSERT = """
 INSERT INTO approvals (id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline)
 VALUES (%(id)s, %(thread_id)s, %(interrupt_id)s, %(call_id)s, %(tool)s, %(args)s, %(risk)s, %(reason)s, %(deadline)s)
 ON CONFLICT (id) DO UPDATE SET interrupt_id = EXCLUDED.interrupt_id WHERE approvals.status = 'pending'
 """
-
 SHOW = """
-INSERT INTO approvals_shown (thread_id, checkpoint_id, approval_ids) VALUES (%s, %s, %s)
-ON CONFLICT (thread_id, checkpoint_id) DO UPDATE SET approval_ids = approvals_shown.approval_ids
-RETURNING approval_ids
+INSERT INTO approvals_shown (thread_id, checkpoint_id, turn, approval_ids) VALUES (%s, %s, %s, %s)
+ON CONFLICT (thread_id, checkpoint_id) DO NOTHING
+"""
+TIMES_ASKED = """
+SELECT count(*) AS times FROM approvals_shown WHERE thread_id = %(thread)s AND turn =
+    (SELECT turn FROM approvals_shown WHERE thread_id = %(thread)s ORDER BY shown_at DESC LIMIT 1)
 """
 
 DECIDE = f"""
@@ -48,56 +55,60 @@ UPDATE approvals SET status = %s, decision = %s, decided_by = %s, decided_at = n
 WHERE id = %s AND status = 'pending' RETURNING {COLUMNS}
 """  # noqa: S608 - COLUMNS is a constant
 
+APPLY = "UPDATE approvals SET applied_at = now() WHERE id = ANY(%s) AND applied_at IS NULL"
 CLOSE = """
-UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now()
+UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
 WHERE id = ANY(%s) AND status = 'pending'
 """
+CLOSE_OTHERS = """
+UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
+WHERE thread_id = %s AND id <> ALL(%s) AND status = 'pending'
+"""
+ENDED = {"type": "cancel", "message": "the run ended before this was decided"}
+REPLACED = {"type": "cancel", "message": "the thread went on another way and no longer asks this"}
+
+
+Cursor = AsyncCursor[dict[str, Any]]
 
 
 class PostgresApprovals:
-    """`graph.context.Approvals` over a pool."""
+    """`graph.approvals.Approvals` over a pool."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def ask(
-        self,
-        calls: Sequence[Call],
-        *,
-        thread_id: str,
-        checkpoint_id: str,
-        interrupt_id: str,
-        deadline: datetime,
-    ) -> list[Approval]:
-        """See `graph.context.Approvals.ask`."""
-        ids = [call.get("approval_id") or _new_id(thread_id, checkpoint_id, call["id"]) for call in calls]
-        rows = [
-            {
-                "id": approval_id,
-                "thread_id": thread_id,
-                "interrupt_id": interrupt_id,
-                "call_id": call["id"],
-                "tool": call["name"],
-                "args": Jsonb(call["args"]),
-                "risk": call["risk"],
-                "reason": call["reason"],
-                "deadline": deadline if call["risk"] == "medium" else None,
-            }
-            for approval_id, call in zip(ids, calls, strict=True)
-        ]
+    async def ask(self, calls: Sequence[Call], question: Question) -> list[Approval]:
+        """See `graph.approvals.Approvals.ask`."""
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(SHOWN, (question.thread_id, question.checkpoint_id))
+            if shown := await cursor.fetchone():
+                ids = shown["approval_ids"]
+            else:
+                ids = await self._ids(cursor, calls, question)
+                await cursor.execute(SHOW, (question.thread_id, question.checkpoint_id, question.turn, ids))
+            rows = [_row(approval_id, call, question) for approval_id, call in zip(ids, calls, strict=True)]
             await cursor.executemany(UPSERT, rows)
-            await cursor.execute(SHOW, (thread_id, checkpoint_id, ids))
-            shown = await cursor.fetchone()
-        return await self._by_ids(shown["approval_ids"] if shown else [])
+            await cursor.execute(CLOSE_OTHERS, (Json(REPLACED), question.thread_id, ids))
+        return await self._by_ids(ids)
+
+    async def _ids(self, cursor: Cursor, calls: Sequence[Call], question: Question) -> list[str]:
+        """Each call's row: the one it was asked under, else one no run has applied yet, else a new one."""
+        await cursor.execute(UNAPPLIED, (question.thread_id, [call["id"] for call in calls]))
+        unapplied = {row["call_id"]: row for row in await cursor.fetchall()}
+        ids = []
+        for call in calls:
+            row = unapplied.get(call["id"])
+            same = row and (row["tool"], row["args"]) == (call["name"], call["args"])
+            ids.append(call.get("approval_id") or (row["id"] if row and same else _new_id(question, call)))
+        return ids
 
     async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
-        """See `graph.context.Approvals.decide`: compare-and-set, one decision wins."""
+        """See `graph.approvals.Approvals.decide`: compare-and-set, one decision wins."""
         status = STATUS[decision["type"]]
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=class_row(Approval))
-            await cursor.execute(DECIDE, (status, Jsonb(dict(decision)), by, approval_id))
+            await cursor.execute(DECIDE, (status, Json(dict(decision)), by, approval_id))
             row = await cursor.fetchone()
         if row:
             return row
@@ -106,9 +117,20 @@ class PostgresApprovals:
         raise AlreadyDecided(approval_id, known.status, known.decided_by, when)
 
     async def close(self, approval_ids: Sequence[str]) -> None:
-        """See `graph.context.Approvals.close`."""
+        """See `graph.approvals.Approvals.close`."""
         async with self._pool.connection() as connection:
-            await connection.execute(CLOSE, (list(approval_ids),))
+            await connection.execute(CLOSE, (Json(ENDED), list(approval_ids)))
+
+    async def apply(self, approval_ids: Sequence[str]) -> None:
+        """See `graph.approvals.Approvals.apply`."""
+        async with self._pool.connection() as connection:
+            await connection.execute(APPLY, (list(approval_ids),))
+
+    async def times_asked(self, thread_id: str) -> int:
+        """See `graph.approvals.Approvals.times_asked`."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(TIMES_ASKED, {"thread": thread_id})).fetchone()
+        return int(row["times"]) if row else 0
 
     async def get(self, approval_id: str) -> Approval:
         """One row.
@@ -142,7 +164,21 @@ class PostgresApprovals:
         return [rows[one] for one in ids if one in rows]
 
 
-def _new_id(thread_id: str, checkpoint_id: str, call_id: str) -> str:
+def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:
+    return {
+        "id": approval_id,
+        "thread_id": question.thread_id,
+        "interrupt_id": question.interrupt_id,
+        "call_id": call["id"],
+        "tool": call["name"],
+        "args": Json(call["args"]),
+        "risk": call["risk"],
+        "reason": call["reason"],
+        "deadline": question.deadline if call["risk"] == "medium" else None,
+    }
+
+
+def _new_id(question: Question, call: Call) -> str:
     """The same when a killed process asks again, another on a fork: there a person is asked anew."""
-    seed = f"{thread_id}\0{checkpoint_id}\0{call_id}"
+    seed = f"{question.thread_id}\0{question.checkpoint_id}\0{call['id']}"
     return "ap-" + hashlib.sha256(seed.encode()).hexdigest()[:12]

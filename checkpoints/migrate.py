@@ -31,14 +31,20 @@ async def migrate(pool: Pool) -> None:
     """Bring the schema to this code's version. Any number of processes may call it at once.
 
     Raises:
-        DatabaseUnavailable: the schema is newer than this code, or the role may not create tables.
+        DatabaseUnavailable: the schema is newer than this code, or the role may not create or read its tables.
     """
     wanted = scripts()
     newest = max(wanted)
     async with pool.connection() as connection:
-        row = await (await connection.execute(HAS_VERSIONS)).fetchone()
-        if row and row["known"] and await _version(connection, newest) == newest:
-            return
+        try:
+            row = await (await connection.execute(HAS_VERSIONS)).fetchone()
+            if row and row["known"] and await _version(connection, newest) == newest:
+                return
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise DatabaseUnavailable(
+                f"this role may not read Ballast's tables ({error.diag.message_primary}): grant it SELECT, INSERT, "
+                "UPDATE and DELETE on all tables of the schema"
+            ) from error
         try:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))

@@ -15,7 +15,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from graph.approvals import Approvals
 from graph.state import Call, Risk, State
+
+KEEP_TOOL_RESULTS = 5
 
 
 class Context(BaseModel):
@@ -50,7 +53,7 @@ class Context(BaseModel):
         le=604_800,
     )
     keep_tool_results: int = Field(
-        5,
+        KEEP_TOOL_RESULTS,
         title="Whole tool results",
         description="The last N tool results stay whole; older ones are folded into a summary.",
         ge=1,
@@ -172,62 +175,6 @@ class Tools(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Approval:
-    """One call that needs a person. The row is the authority on what was decided."""
-
-    id: str
-    thread_id: str
-    interrupt_id: str
-    call_id: str
-    tool: str
-    args: dict[str, Any]
-    risk: Risk
-    reason: str
-    deadline: datetime | None
-    """When a medium-risk action goes out by itself; None for other tiers."""
-    status: str
-    """`pending`, or what was decided: approved, edited, rejected, responded, cancelled, done."""
-    decision: dict[str, Any] | None = None
-    """{"type", "args"?, "message"?} as it was taken."""
-    decided_by: str | None = None
-    decided_at: datetime | None = None
-    created_at: datetime | None = None
-
-
-class Approvals(Protocol):
-    """The approval rows. `checkpoints/approvals.py`."""
-
-    async def ask(
-        self,
-        calls: Sequence[Call],
-        *,
-        thread_id: str,
-        checkpoint_id: str,
-        interrupt_id: str,
-        deadline: datetime,
-    ) -> list[Approval]:
-        """Upsert a row for each call and fix the list shown at this checkpoint; return that list.
-
-        Called again for the same checkpoint it returns the same list, with the rows as they stand now.
-        """
-        ...
-
-    async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
-        """Take a decision if none was taken yet.
-
-        Raises:
-            AlreadyDecided: someone else was first.
-            InvalidDecision: this tier or tool does not allow it.
-            NotFound: there is no such approval.
-        """
-        ...
-
-    async def close(self, approval_ids: Sequence[str]) -> None:
-        """Mark those that are still pending as cancelled: the run they belong to has ended."""
-        ...
-
-
 class Clock(Protocol):
     """Time, so that tests can move it."""
 
@@ -287,6 +234,12 @@ class Run:
     """The context fields this invocation set itself."""
     durable: bool = True
     """False on a run without a thread: nothing can wait in it."""
+    answered: frozenset[str] | None = frozenset()
+    """Ids of the interrupts this invocation answers; None for an answer that names none."""
+
+    def answers(self, interrupt_id: str) -> bool:
+        """Whether this invocation came with an answer to that interrupt."""
+        return self.answered is None or interrupt_id in self.answered
 
     def settings(self) -> dict[str, Any]:
         """What a new input writes to the thread's `settings`."""

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel._utils import is_xxh3_128_hexdigest
+from langgraph.types import Command
 from pydantic import ValidationError
 
 from graph.context import Context, Run, Services
-from graph.errors import BadSetting
+from graph.errors import AmbiguousAnswer, BadSetting
 from graph.state import Input, State
 
 SUPER_STEPS = 100_000
@@ -59,7 +61,8 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         engine = await self.open_engine()
         configurable = (config or {}).get("configurable", {})
         saver = configurable.get("__pregel_checkpointer") or self.checkpointer
-        run = Run(services=engine.services, explicit=explicit_fields(context), durable=bool(saver))
+        answered = answered_by(input)
+        run = Run(services=engine.services, explicit=explicit_fields(context), durable=bool(saver), answered=answered)
         if isinstance(input, dict):
             input = {**input, "settings": run.settings()}  # noqa: A001
         thread_id = configurable.get("thread_id")
@@ -67,6 +70,11 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run
         options |= {"context": run, "durability": "sync" if saver else None}
         async with guard:
+            # An answer that names neither its interrupt nor its checkpoint can mean one question only.
+            if answered is None and thread_id and not configurable.get("checkpoint_id"):
+                times = await engine.services.approvals.times_asked(thread_id)
+                if times > 1:
+                    raise AmbiguousAnswer(thread_id, times)
             async for chunk in stream(input, {**(config or {}), "recursion_limit": SUPER_STEPS}, **options):
                 yield chunk
 
@@ -83,6 +91,18 @@ def durable(
     """Compile `builder` to a DurableGraph."""
     compiled = builder.compile(**compile_with)
     return DurableGraph(open_engine=open_engine, **compiled.__dict__)
+
+
+def answered_by(given: Any) -> frozenset[str] | None:
+    """Ids of the interrupts a run's input answers: none for a message, None for an answer that names none.
+
+    LangGraph's own rule: a mapping whose keys all are interrupt ids is keyed by them, all else is one answer.
+    """
+    answer = given.resume if isinstance(given, Command) else None
+    if answer is None:
+        return frozenset()
+    keyed = isinstance(answer, dict) and all(is_xxh3_128_hexdigest(key) for key in answer)
+    return frozenset(answer) if keyed else None
 
 
 def explicit_fields(context: Any) -> dict[str, Any]:

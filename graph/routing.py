@@ -1,23 +1,28 @@
-"""Where to go next: pure functions of state and settings."""
+"""Where to go next: pure functions of the state, so that one edited by hand (Studio, `update_state`) is routed too."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from langgraph.runtime import Runtime
-
-from graph.context import Run
+from graph.context import KEEP_TOOL_RESULTS
 from graph.state import State
 from nodes.compress_history import foldable
 
+AfterEntry = Literal["sanitize", "act", "approve", "reason"]
 AfterReason = Literal["finish", "act", "approve", "reason"]
 AfterApprove = Literal["finish", "act", "approve", "compress_history", "reason"]
 AfterAct = Literal["sanitize", "approve", "compress_history", "reason"]
 AfterSanitize = Literal["approve", "compress_history", "reason"]
 
 
-def on_entry(state: State) -> Literal["approve", "reason"]:
-    """A new message on a thread that still waits for a person does not discard the question."""
+def on_entry(state: State) -> AfterEntry:
+    """A new message neither discards a question nor loses what a cut-off run had begun."""
+    if state.get("outcome"):
+        return "reason"
+    if state.get("untrusted"):
+        return "sanitize"
+    if _has(state, "ready"):
+        return "act"
     return "approve" if _has(state, "ask") else "reason"
 
 
@@ -30,27 +35,27 @@ def after_reason(state: State) -> AfterReason:
     return "approve" if _has(state, "ask") else "reason"
 
 
-def after_approve(state: State, runtime: Runtime[Run]) -> AfterApprove:
+def after_approve(state: State) -> AfterApprove:
     """What was decided runs at once; what was not is asked again."""
     if state.get("outcome"):
         return "finish"
-    return "act" if _has(state, "ready") else _with_results(state, runtime)
+    return "act" if _has(state, "ready") else _with_results(state)
 
 
-def after_act(state: State, runtime: Runtime[Run]) -> AfterAct:
+def after_act(state: State) -> AfterAct:
     """Untrusted output is cleaned before anything else sees it."""
-    return "sanitize" if state.get("untrusted") else _with_results(state, runtime)
+    return "sanitize" if state.get("untrusted") else _with_results(state)
 
 
-def after_sanitize(state: State, runtime: Runtime[Run]) -> AfterSanitize:
+def after_sanitize(state: State) -> AfterSanitize:
     """Ask for what is undecided, fold what is too long, then let the model go on."""
-    return _with_results(state, runtime)
+    return _with_results(state)
 
 
-def _with_results(state: State, runtime: Runtime[Run]) -> AfterSanitize:
+def _with_results(state: State) -> AfterSanitize:
     if _has(state, "ask"):
         return "approve"
-    keep = runtime.context.context(state).keep_tool_results
+    keep = state.get("settings", {}).get("keep_tool_results", KEEP_TOOL_RESULTS)
     return "compress_history" if foldable(state["messages"], keep) else "reason"
 
 

@@ -57,6 +57,8 @@ class Call(TypedDict):
     """The approval row this call was first asked under."""
     note: NotRequired[str]
     """What the model is told beside the result, such as that a person edited the arguments."""
+    refused: NotRequired[str]
+    """Why the last answer to the question was not taken; empty when there was none. Shown when asked again."""
 
 
 class RawResult(TypedDict):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from langchain_core.messages import ToolMessage
+from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt, interrupt
 
-from graph.context import Approval, Run
+from graph.approvals import Approval, Question
+from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
 from graph.state import Call, State
 from nodes import decisions
@@ -32,37 +33,43 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
             "start it on a thread",
         }
 
-    window = timedelta(seconds=run.context(state).approval_seconds)
     approvals = run.services.approvals
-
-    async def rows() -> list[Approval]:
-        return await approvals.ask(
-            asked,
-            thread_id=info.thread_id or "",
-            checkpoint_id=info.checkpoint_id,
-            interrupt_id=Interrupt.from_ns(None, ns=config["configurable"]["checkpoint_ns"]).id,
-            deadline=run.services.clock.now() + window,
-        )
-
-    shown = await rows()
-    if all(row.status == "pending" for row in shown):
-        answer = interrupt(decisions.request(shown))
+    question = Question(
+        thread_id=info.thread_id,
+        checkpoint_id=info.checkpoint_id,
+        interrupt_id=Interrupt.from_ns(None, ns=config["configurable"]["checkpoint_ns"]).id,
+        turn=_request_id(state),
+        deadline=run.services.clock.now() + timedelta(seconds=run.context(state).approval_seconds),
+    )
+    shown = await approvals.ask(asked, question)
+    refused: dict[str, str] = {}
+    # Decided elsewhere and not answered here, there is nothing to wait for: what is decided goes on at once.
+    if run.answers(question.interrupt_id) or all(row.status == "pending" for row in shown):
+        answer = interrupt(decisions.request(shown, asked))
         for row, decision in decisions.match(answer, shown):
             try:
                 checked = decisions.checked(row, decision, run.services.tools)
                 await approvals.decide(row.id, checked, by=decisions.sender(config))
-            except (AlreadyDecided, InvalidDecision) as refused:
-                runtime.stream_writer({"refused": str(refused), "approval_id": row.id})
-        shown = await rows()
+            except (AlreadyDecided, InvalidDecision) as problem:
+                refused[row.id] = str(problem)
+        shown = await approvals.ask(asked, question)
     run.services.telemetry.annotate(
         decisions=[
             {"tool": r.tool, "risk": r.risk, "reason": r.reason, "status": r.status, "by": r.decided_by} for r in shown
         ]
     )
-    return _take_over(state["calls"], {row.call_id: row for row in shown})
+    await approvals.apply([row.id for row in shown if row.status != "pending"])
+    return _take_over(state["calls"], {row.call_id: row for row in shown}, refused)
 
 
-def _take_over(calls: list[Call], rows: dict[str, Approval]) -> dict[str, Any]:
+def _request_id(state: State) -> str:
+    """Id of the message the run works on: with it a turn begins."""
+    asked = (message for message in reversed(state["messages"]) if isinstance(message, HumanMessage))
+    newest = next(asked, None)
+    return (newest.id if newest else None) or ""
+
+
+def _take_over(calls: list[Call], rows: dict[str, Approval], refused: dict[str, str]) -> dict[str, Any]:
     """What the rows say, as a state update."""
     left: list[Call] = []
     messages: list[ToolMessage] = []
@@ -71,7 +78,7 @@ def _take_over(calls: list[Call], rows: dict[str, Approval]) -> dict[str, Any]:
         if row is None:
             left.append(call)
         elif row.status == "pending":
-            left.append({**call, "approval_id": row.id})
+            left.append({**call, "approval_id": row.id, "refused": refused.get(row.id, "")})
         elif row.status in ("approved", "edited") and row.risk != "critical":
             left.append(_released(call, row))
         else:

@@ -32,6 +32,8 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     services, context = runtime.context.services, runtime.context.context(state)
     started = services.clock.monotonic()
     folded = foldable(state["messages"], context.keep_tool_results)
+    if not folded:  # this invocation keeps more than the thread does
+        return {}
     usage = state["usage"].copy()
     earlier = state.get("summary", "")
     text = "\n\n".join(_rendered(message) for message in folded)

@@ -2,7 +2,7 @@
 
 LangChain's HITL: `{"decisions": [{"type": "approve" | "edit" | "reject" | "respond", ...}]}`.
 agent-inbox: `[{"type": "accept" | "edit" | "response" | "ignore", "args": ...}]`.
-Positions refer to the actions as they were shown.
+Positions refer to the actions as they were shown; a decision may name its action by `approval_id` instead.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 
-from graph.context import Approval, Tools
+from graph.approvals import Approval
+from graph.context import Tools
 from graph.errors import InvalidDecision
+from graph.state import Call
 
 ALLOWED: dict[bool, tuple[str, ...]] = {
     True: ("done", "reject", "respond", "cancel"),
@@ -25,15 +27,16 @@ ALLOWED: dict[bool, tuple[str, ...]] = {
 _INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
 
 
-def request(shown: Sequence[Approval]) -> dict[str, Any]:
+def request(shown: Sequence[Approval], calls: Sequence[Call] = ()) -> dict[str, Any]:
     """The interrupt's value: LangChain's HITL request, each action with both `args` and `arguments`."""
+    refused = {call["id"]: call.get("refused", "") for call in calls}
     return {
         "action_requests": [
             {
                 "name": row.tool,
                 "args": row.args,
                 "arguments": row.args,
-                "description": describe(row),
+                "description": describe(row, refused.get(row.call_id, "")),
                 "approval_id": row.id,
                 "risk": row.risk,
                 "deadline": row.deadline.isoformat() if row.deadline else None,
@@ -49,23 +52,32 @@ def _review_types(row: Approval) -> list[str]:
     return ["respond", "reject"] if row.risk == "critical" else ["approve", "edit", "reject", "respond"]
 
 
-def describe(row: Approval) -> str:
-    """Why this call waits, for a person."""
+def describe(row: Approval, refused: str = "") -> str:
+    """Why this call waits, and why an earlier answer was not taken, for a person."""
     ends = {
         "critical": " The agent never runs this: do it yourself, then report it done or decline.",
         "medium": f" Deadline {row.deadline:%Y-%m-%d %H:%M:%S} UTC." if row.deadline else "",
     }
-    return f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}"
+    again = f" Your last answer was not taken: {refused}." if refused else ""
+    return f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}{again}"
 
 
 def match(answer: Any, shown: Sequence[Approval]) -> Iterator[tuple[Approval, dict[str, Any]]]:
-    """Pair each decision with the call at its position; anything that is no decision decides nothing."""
+    """Pair each decision with the call it names by `approval_id`, else with the one at its position.
+
+    Anything that is no decision, or is for a call that was not shown, decides nothing.
+    """
     if isinstance(answer, Mapping):
         answer = answer.get("decisions", [answer])
     if not isinstance(answer, list):
         return
-    for row, decision in zip(shown, answer, strict=False):
-        if isinstance(decision, Mapping) and isinstance(decision.get("type"), str):
+    by_id = {row.id: row for row in shown}
+    for position, decision in enumerate(answer):
+        if not isinstance(decision, Mapping) or not isinstance(decision.get("type"), str):
+            continue
+        at_position = shown[position] if position < len(shown) else None
+        row = by_id.get(decision["approval_id"]) if "approval_id" in decision else at_position
+        if row:
             yield row, _plain(decision)
 
 
@@ -108,7 +120,9 @@ def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[st
         raise InvalidDecision("an edit needs the new arguments as a JSON object")
     found = tools.assess(row.tool, args)
     if found.error or found.risk == "critical":
-        raise InvalidDecision(f"the edit does not fit {row.tool}: {found.error or found.reason}")
+        raise InvalidDecision(
+            found.error or f"the edit makes {row.tool} critical ({found.reason}): do it yourself instead"
+        )
     return {"type": "edit", "args": found.args}
 
 

@@ -50,7 +50,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     )
     update: dict[str, Any] = {"messages": [message, *refusals], "usage": usage}
     if not message.tool_calls:
-        return {**update, "outcome": "completed", "reason": ""}
+        return {**update, "calls": [], "outcome": "completed", "reason": ""}
     if usage["tool_calls"] + len(calls) > context.max_tool_calls:
         wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
         return {**update, "calls": calls, "outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}

@@ -10,7 +10,7 @@ from langgraph.types import Command
 from app.lifespan import Opened
 from app.runs import Runs
 from graph.context import Context
-from graph.errors import AlreadyDecided, NotFound, ThreadWaiting
+from graph.errors import AlreadyDecided, AmbiguousAnswer, NotFound, ThreadWaiting
 from tests.integration.conftest import DELETE, LIST, MAIL, ORDER, READ, Script, calls, say
 
 
@@ -155,15 +155,128 @@ async def test_a_new_request_on_a_waiting_thread_is_refused(runs: Runs, script: 
         await runs.start("something else", thread_id="t", context=script(say("x")))
 
 
-async def test_a_message_from_the_server_does_not_discard_the_question(runs: Runs, script: Script) -> None:
-    report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+async def test_a_message_from_the_server_does_not_discard_the_question(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    before = await runs.start("go", thread_id="t", context=script(calls(ORDER, MAIL), say("done")))
+    await _decide(services, _ids(before)["send_email"], "reject")
 
     await runs.graph.ainvoke({"messages": [HumanMessage("hurry")]}, {"configurable": {"thread_id": "t"}})
 
     snapshot = await runs.known("t")
+    rows = {row.tool: row for row in await services.approvals.find(thread_id="t")}
     assert snapshot.next == ("approve",)
-    assert [row.tool for row in await runs.opened.approvals.find(thread_id="t", pending=True)] == ["place_order"] * 2
-    assert report["outcome"] == "awaiting_approval"
+    assert {tool: row.status for tool, row in rows.items()} == {"place_order": "pending", "send_email": "rejected"}
+    assert rows["place_order"].id == _ids(before)["place_order"]
+    assert rows["place_order"].interrupt_id == snapshot.interrupts[0].id
+
+
+async def test_a_bare_answer_counts_while_it_can_mean_one_question_only(runs: Runs, script: Script) -> None:
+    await runs.start("go", thread_id="t", context=script(calls(MAIL), calls(ORDER), say("done")))
+    config: Any = {"configurable": {"thread_id": "t"}}
+
+    await runs.graph.ainvoke(Command(resume=[{"type": "accept"}]), config)
+
+    asked = await runs.known("t")
+    assert [action["name"] for action in asked.interrupts[0].value["action_requests"]] == ["place_order"]
+    with pytest.raises(AmbiguousAnswer, match=r"asked 2 times .* by interrupt id"):
+        await runs.graph.ainvoke(Command(resume=[{"type": "accept"}]), config)
+    assert (await runs.known("t")).interrupts == asked.interrupts
+    assert [row.tool for row in await runs.opened.approvals.find(thread_id="t", pending=True)] == ["place_order"]
+
+    by_id = {asked.interrupts[0].id: {"decisions": [{"type": "approve"}]}}
+    result = await runs.graph.ainvoke(Command(resume=by_id), config)
+    assert result["outcome"] == "completed"
+
+
+async def test_a_bare_answer_to_what_a_replay_replaced_is_refused(runs: Runs, script: Script) -> None:
+    """A page still shows [mail]; the thread was replayed and now asks about something else."""
+    await runs.start("go", thread_id="t", context=script(calls(MAIL), say("done")))
+    found = await runs.find_checkpoint("t", node="reason", checkpoint_id=None)
+    again = await runs.replay("t", found.config["configurable"]["checkpoint_id"])
+
+    with pytest.raises(AmbiguousAnswer):
+        await runs.graph.ainvoke(Command(resume=[{"type": "accept"}]), {"configurable": {"thread_id": "t"}})
+    assert [row["status"] for row in again["approvals"]] == ["pending"]
+
+
+async def test_an_answer_may_name_its_calls_in_any_order(runs: Runs, script: Script) -> None:
+    report = await runs.start("go", thread_id="t", context=script(calls(ORDER, MAIL, DELETE), say("done")))
+    ids = _ids(report)
+    snapshot = await runs.known("t")
+    answer = {
+        "decisions": [
+            {"type": "reject", "approval_id": ids["delete_records"], "message": "no"},
+            {"type": "approve", "approval_id": ids["place_order"]},
+            {"type": "approve", "approval_id": "ap-of-another-thread"},
+        ]
+    }
+
+    await runs.graph.ainvoke(Command(resume={snapshot.interrupts[0].id: answer}), {"configurable": {"thread_id": "t"}})
+
+    rows = {row.tool: row.status for row in await runs.opened.approvals.find(thread_id="t")}
+    assert rows == {"place_order": "approved", "send_email": "pending", "delete_records": "rejected"}
+    assert "placed" in (await _results(runs, "t"))["place_order"]
+
+
+async def test_an_answer_reaches_the_rest_when_a_part_was_decided_elsewhere(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    report = await runs.start("go", thread_id="t", context=script(calls(ORDER, MAIL), say("done")))
+    asked = (await runs.known("t")).interrupts[0].id
+    await _decide(services, _ids(report)["place_order"], "reject")
+    answer = {asked: {"decisions": [{"type": "approve"}, {"type": "approve"}]}}
+
+    await runs.graph.ainvoke(Command(resume=answer), {"configurable": {"thread_id": "t"}})
+
+    rows = {row.tool: row.status for row in await services.approvals.find(thread_id="t")}
+    assert rows == {"place_order": "rejected", "send_email": "approved"}
+    assert [e["tool"] for e in await services.ledger.of_thread("t")] == ["send_email"]
+
+
+async def test_an_answer_that_can_not_be_taken_is_asked_again_saying_why(runs: Runs, script: Script) -> None:
+    await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    asked = (await runs.known("t")).interrupts[0].id
+    edit = {"type": "edit", "edited_action": {"name": "place_order", "args": {**ORDER[1], "quantity": "many"}}}
+
+    await runs.graph.ainvoke(Command(resume={asked: {"decisions": [edit]}}), {"configurable": {"thread_id": "t"}})
+
+    [again] = (await runs.known("t")).interrupts
+    [action] = again.value["action_requests"]
+    assert again.id != asked
+    assert action["args"] == ORDER[1]
+    assert "Your last answer was not taken: the arguments do not fit place_order: quantity" in action["description"]
+
+
+async def test_an_edit_from_a_form_is_coerced_by_the_tools_schema(runs: Runs, script: Script) -> None:
+    await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    asked = (await runs.known("t")).interrupts[0].id
+    args = {"item": "Desk lamp", "quantity": "3", "unit_price": "38.25"}
+
+    await runs.graph.ainvoke(
+        Command(resume={asked: [{"type": "edit", "args": {"action": "place_order", "args": args}}]}),
+        {"configurable": {"thread_id": "t"}},
+    )
+
+    assert "placed: 3 x Desk lamp at 38.25" in (await _results(runs, "t"))["place_order"]
+
+
+@pytest.mark.parametrize("left", ["ready", "untrusted"])
+async def test_a_new_request_on_a_cut_off_thread_first_ends_what_was_begun(
+    runs: Runs, script: Script, left: str
+) -> None:
+    """As a crash in `act` or in `sanitize` leaves it: a call without a result must not reach a provider."""
+    context = script(calls(READ), say("first"), say("second"))
+    await runs.start("go", thread_id="t", context=context)
+    node = "act" if left == "ready" else "sanitize"
+    found = await runs.find_checkpoint("t", node=node, checkpoint_id=None)
+    fork = await runs.graph.aupdate_state(found.config, {"reason": "cut off here"})
+
+    result = await runs.graph.ainvoke({"messages": [HumanMessage("and now?")]}, fork, context=context)
+
+    asked = [call["id"] for m in result["messages"] if isinstance(m, AIMessage) for call in m.tool_calls]
+    assert asked == [m.tool_call_id for m in result["messages"] if isinstance(m, ToolMessage)]
+    assert result["outcome"] == "completed"
 
 
 async def test_a_finished_thread_takes_another_request_with_fresh_limits(runs: Runs, script: Script) -> None:

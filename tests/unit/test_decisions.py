@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from graph.context import Approval, Assessment, Tools
+from graph.approvals import Approval
+from graph.context import Assessment, Tools
 from graph.errors import InvalidDecision
 from graph.state import Risk
 from nodes import decisions

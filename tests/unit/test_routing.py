@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
-from langgraph.runtime import Runtime
 
 from graph import routing
-from graph.context import LocalContext, Run, Services
 from graph.state import State
 
 READY = [{"status": "ready"}]
@@ -15,28 +13,27 @@ ASK = [{"status": "ask"}]
 BOTH = READY + ASK
 
 
-def _runtime(keep: int = 2) -> Runtime[Run]:
-    nothing: Any = None
-    services = Services(
-        models=nothing,
-        tools=nothing,
-        approvals=nothing,
-        clock=nothing,
-        defaults=LocalContext(keep_tool_results=keep),
-    )
-    return Runtime(context=Run(services=services))
-
-
 def _state(results: int = 0, **fields: Any) -> State:
     calls = [{"name": "f", "args": {}, "id": str(n)} for n in range(results)]
     pairs = [(AIMessage("", tool_calls=[call]), ToolMessage("x", tool_call_id=call["id"])) for call in calls]
     messages = [message for pair in pairs for message in pair]
-    return {"messages": messages, **fields}  # type: ignore[typeddict-item]  # parts of a state
+    return {"messages": messages, "settings": {"keep_tool_results": 2}, **fields}  # type: ignore[typeddict-item]  # parts of a state
 
 
-@pytest.mark.parametrize(("calls", "to"), [([], "reason"), (READY, "reason"), (ASK, "approve")])
-def test_a_new_message_does_not_discard_a_question(calls: list[Any], to: str) -> None:
-    assert routing.on_entry(_state(calls=calls)) == to
+@pytest.mark.parametrize(
+    ("fields", "to"),
+    [
+        ({}, "reason"),
+        ({"calls": []}, "reason"),
+        ({"calls": READY}, "act"),
+        ({"calls": ASK}, "approve"),
+        ({"calls": BOTH}, "act"),
+        ({"calls": ASK, "untrusted": [{}]}, "sanitize"),
+        ({"calls": BOTH, "outcome": "stopped_tool_calls"}, "reason"),
+    ],
+)
+def test_a_new_message_loses_neither_a_question_nor_what_was_begun(fields: dict[str, Any], to: str) -> None:
+    assert routing.on_entry(_state(**fields)) == to
 
 
 @pytest.mark.parametrize(
@@ -66,7 +63,7 @@ def test_after_reason(fields: dict[str, Any], to: str) -> None:
     ],
 )
 def test_after_approve(fields: dict[str, Any], to: str) -> None:
-    assert routing.after_approve(_state(**fields), _runtime()) == to
+    assert routing.after_approve(_state(**fields)) == to
 
 
 @pytest.mark.parametrize(
@@ -79,12 +76,18 @@ def test_after_approve(fields: dict[str, Any], to: str) -> None:
     ],
 )
 def test_after_act(fields: dict[str, Any], to: str) -> None:
-    assert routing.after_act(_state(**fields), _runtime()) == to
+    assert routing.after_act(_state(**fields)) == to
 
 
 @pytest.mark.parametrize(
     ("fields", "to"),
-    [({"calls": ASK}, "approve"), ({"results": 3}, "compress_history"), ({"results": 1}, "reason")],
+    [
+        ({"calls": ASK}, "approve"),
+        ({"results": 3}, "compress_history"),
+        ({"results": 1}, "reason"),
+        ({"results": 5, "settings": {}}, "reason"),
+        ({"results": 6, "settings": {}}, "compress_history"),
+    ],
 )
 def test_after_sanitize(fields: dict[str, Any], to: str) -> None:
-    assert routing.after_sanitize(_state(**fields), _runtime()) == to
+    assert routing.after_sanitize(_state(**fields)) == to
