@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import yaml
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
@@ -78,6 +80,46 @@ async def test_a_thread_forks_from_a_checkpoint_and_is_asked_anew(client: LangGr
     [again] = [one for task in forked["tasks"] for one in task["interrupts"]]
     assert again["id"] != interrupt_id
     assert len({one["checkpoint"]["checkpoint_id"] for one in await client.threads.get_history(thread)}) > 5
+
+
+async def test_a_state_edited_by_hand_forks_the_thread_and_runs_on(client: LangGraphClient) -> None:
+    """Studio's and the SDK's way to fork: write another request into an old checkpoint, then run from there."""
+    thread = (await client.threads.create())["thread_id"]
+    await client.runs.wait(thread, "react", input=SEARCH)
+    history = await client.threads.get_history(thread, limit=50)
+    first = next(one for one in history if one["next"] == ["reason"] and len(one["values"]["messages"]) == 1)
+    [asked] = first["values"]["messages"]  # type: ignore[call-overload]  # the SDK types values as a list or a dict
+
+    edited = await client.threads.update_state(
+        thread, {"messages": [{**asked, "content": "list files"}]}, checkpoint=first["checkpoint"], as_node="__start__"
+    )
+    result: Any = await client.runs.wait(thread, "react", input=None, checkpoint=edited["checkpoint"])
+
+    assert result["outcome"] == "completed"
+    assert "docs/catalogue.csv" in result["answer"]
+    assert len(await client.threads.get_history(thread, limit=50)) > len(history)
+
+
+async def test_an_answer_that_could_mean_another_question_is_refused_before_anything_runs(
+    client: LangGraphClient, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.yaml"
+    order = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}
+    mail = {"name": "send_email", "args": {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}}
+    turns = [{"tool_calls": [mail]}, {"tool_calls": [order]}, {"content": "done"}]
+    script.write_text(yaml.safe_dump({"turns": turns}))
+    thread = (await client.threads.create())["thread_id"]
+    await client.runs.wait(thread, "react", input=SEARCH, context={"model": f"scripted:{script}"})
+    mail_rejected: Any = {"resume": {"decisions": [{"type": "reject"}]}}
+    await client.runs.wait(thread, "react", command=mail_rejected)
+    pending = (await client.threads.get_state(thread))["tasks"]
+
+    with pytest.raises(Exception, match=r"asked 2 times .* by interrupt id"):
+        await client.runs.wait(thread, "react", command={"resume": APPROVE})
+
+    after = (await client.threads.get_state(thread))["tasks"]
+    assert [one["interrupts"] for one in after] == [one["interrupts"] for one in pending]
+    assert after[0]["interrupts"][0]["value"]["action_requests"][0]["name"] == "place_order"
 
 
 async def test_steps_are_stored_before_the_next_although_the_client_did_not_ask(
