@@ -16,7 +16,7 @@ run: .venv/ready  ## make run TASK='find the travel policy'
 	@$(BIN)/ballast run "$(TASK)"
 
 dev: .venv/ready  ## LangGraph server and Studio on our checkpointer
-	$(BIN)/langgraph dev --port $(PORT) --no-browser --no-reload --studio-url https://smith.langchain.com
+	$(BIN)/langgraph dev --port $(PORT) --n-jobs-per-worker 10 --no-browser --no-reload --studio-url https://smith.langchain.com
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -41,7 +41,9 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# A real OpenAI-compatible server for the tests; without npm its tests are skipped (and fail when CI=true).
-tests/model_server/node_modules/ready: tests/model_server/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/model_server && touch $@; \
-	else echo "npm not found: tests of openai: over HTTP will be skipped"; fi
+# A real OpenAI-compatible server for the tests, run by the machine's Node.js or by the one the lock brings.
+# Where the npm registry can't be reached its tests are skipped, and fail when CI=true.
+NPM = $(shell command -v npm || echo $(BIN)/npm)
+tests/model_server/node_modules/ready: tests/model_server/package-lock.json .venv/ready
+	@if $(NPM) ci --silent --no-audit --no-fund --prefix tests/model_server; then touch $@; \
+	else echo "npm could not install the model server: tests of openai: over HTTP will be skipped"; fi

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
+from app import loop
 from app.lifespan import Opened, opened
 from app.restore import restore_threads
 from checkpoints.saver import PostgresSaver
@@ -21,6 +22,7 @@ async def checkpointer() -> AsyncIterator[PostgresSaver]:
     """The server enters this once a loop, at its start, and leaves it at its end."""
     async with opened() as everything:
         _opened[asyncio.get_running_loop()] = everything
+        loop.settle()
         restoring = asyncio.create_task(restore_threads(everything.saver))
         yield everything.saver
         restoring.cancel()

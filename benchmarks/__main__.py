@@ -141,6 +141,7 @@ def report(rows: str) -> str:
 
 async def main() -> None:
     """Measure in turn, so that a slow minute of the machine falls on both."""
+    loop.settle()
     with tempfile.TemporaryDirectory() as home:
         server = embedded.start(Path(home))
         peer = Figures(open=open_peer, url=_schema(server, "peer"))

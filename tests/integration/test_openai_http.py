@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -30,13 +31,14 @@ CHAIN = "openai:gpt-4o,openai:gpt-4o-mini"
 @pytest.fixture(scope="session")
 def server_address() -> Iterator[str]:
     """The server's base address; it ends with the test run."""
-    node, program = shutil.which("node"), SERVER / "node_modules/@copilotkit/aimock/dist/cli.js"
-    if node is None or not program.exists():
-        missing = "node is not installed" if node is None else f"run npm ci --prefix {SERVER}"
+    node = shutil.which("node") or Path(sys.executable).with_name("node")
+    program = SERVER / "node_modules/@copilotkit/aimock/dist/cli.js"
+    if not program.exists():
+        missing = "the model server is not installed: run make test, or npm ci --prefix tests/model_server"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    command = [node, str(program), "--port", "0", "--fixtures", str(SERVER / "fixtures.json"), "--strict"]
+    command = [str(node), str(program), "--port", "0", "--fixtures", str(SERVER / "fixtures.json"), "--strict"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
