@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from rich.console import Console
 from rich.table import Table
@@ -41,7 +42,7 @@ def main() -> int:
 
 
 def _play(console: Console, workspace: Path) -> int:
-    thread = f"demo-{os.getpid()}"
+    thread = f"demo-{uuid4().hex[:6]}"
     os.environ["BALLAST_MODEL"] = "offline"  # the demo needs no key, and never spends on one it finds
     console.print(f"[bold]Task[/]  {TASK}\n", soft_wrap=True)
 
@@ -51,7 +52,7 @@ def _play(console: Console, workspace: Path) -> int:
         "runs until a person is needed, then kills itself",
     )
     command = [sys.executable, "-m", "app.demo", "until-killed", thread, str(workspace)]
-    first = subprocess.run(command, check=False)  # noqa: S603 - our own module
+    first = subprocess.run(command, check=False, stderr=sys.stdout)  # noqa: S603 - our own module
     if first.returncode != -signal.SIGKILL:
         console.print(f"the run ended with {first.returncode} before anyone was asked")
         return 1
@@ -122,6 +123,7 @@ def _ballast(*args: str, capture: bool = False) -> str:
         check=False,
         text=True,
         stdout=subprocess.PIPE if capture else None,
+        stderr=sys.stdout,  # the demo tells one story: progress is part of it
     )
     if done.returncode not in (0, 3):
         sys.exit(f"demo: ballast {args[0]} ended with {done.returncode}")
