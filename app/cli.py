@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from app.cli_approvals import approvals_app
 from app.session import AsJson, context_of, emit, finish, with_services
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from app.lifespan import Opened
 
 cli = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="An agent you can leave running.",
 )
+INTERRUPTED = 130
+"""What Typer gives back after ctrl-C."""
+
 cli.add_typer(approvals_app, name="approvals")
 
 Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
@@ -39,14 +42,26 @@ def main() -> None:
     import psycopg
 
     try:
-        cli()
+        _check_text(sys.argv[1:])
+        ended = cli(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except TyperException as error:  # Typer's own usage errors are boxes of several lines
+        _fail(f"{error.format_message().rstrip('.')}; see 'ballast --help'", error.exit_code)
     except BallastError as error:
         _fail(str(error), error.exit_code)
     except psycopg.Error as error:
         line = " ".join(str(error).split())
         _fail(f"the database failed: {line}; what is stored is safe: go on with 'ballast resume THREAD'", 2)
-    except KeyboardInterrupt:
+    if ended == INTERRUPTED:
         _fail("stopped; what is stored is safe: go on with 'ballast resume THREAD'", 4)
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Neither Postgres nor a model takes bytes that are no text."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise BadSetting(f"argument {argument!a:.80} is not UTF-8 text") from None
 
 
 def _fail(line: str, code: int) -> None:

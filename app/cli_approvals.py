@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.session import AsJson, emit, finish, with_services
-from graph.errors import InvalidDecision
+from graph.errors import AlreadyDecided, InvalidDecision
 
 if TYPE_CHECKING:
     from app.lifespan import Opened
 
-approvals_app = typer.Typer(no_args_is_help=True, help="Calls that wait for a person, and deciding them.")
+approvals_app = typer.Typer(help="Calls that wait for a person, and deciding them.")
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more approval ids.")]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="What to tell the agent.")]
@@ -104,21 +104,15 @@ def done(ids: Ids, message: Message = None, resume: Resume = False, as_json: AsJ
 def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: bool) -> None:
     from app import report
     from app.show import decided, progress, run_result
-    from nodes.decisions import checked
 
     async def do(services: Opened) -> Any:
         from app.runs import Runs
         from graph.context import Context
 
-        rows = []
-        for approval_id in ids:
-            row = await services.approvals.get(approval_id)
-            wanted = decision
-            if "args" in decision:
-                wanted = {**decision, "args": {**row.args, **decision["args"]}}
-            if row.status == "pending":
-                wanted = checked(row, wanted, services.services.tools)
-            rows.append(await services.approvals.decide(row.id, wanted, by=getpass.getuser()))
+        # All are checked before the first is decided: a typing error in one leaves the others open.
+        wanted = [await _checked(services, approval_id, decision) for approval_id in ids]
+        by = getpass.getuser()
+        rows = [await services.approvals.decide(one, what, by=by) for one, what in zip(ids, wanted, strict=True)]
         if not resume:
             return [report.shape(row) for row in rows]
         threads = {row.thread_id for row in rows}
@@ -131,3 +125,19 @@ def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: boo
         finish(result, as_json, run_result)
     else:
         emit(result[0] if len(ids) == 1 else result, as_json, decided)
+
+
+async def _checked(services: Opened, approval_id: str, decision: dict[str, Any]) -> dict[str, Any]:
+    """The decision as it may be taken; arguments left out of an edit stay as they are.
+
+    Raises:
+        NotFound, AlreadyDecided, InvalidDecision: it may not.
+    """
+    from nodes.decisions import checked
+
+    row = await services.approvals.get(approval_id)
+    if row.status != "pending":
+        raise AlreadyDecided(row)
+    if "args" in decision:
+        decision = {**decision, "args": {**row.args, **decision["args"]}}
+    return checked(row, decision, services.services.tools)

@@ -20,6 +20,8 @@ from graph.durable import DurableGraph
 from graph.errors import BadSetting, NotFound, ThreadWaiting
 from graph.react import react
 
+LONGEST_THREAD_ID = 255
+
 Progress = Callable[[str, Any], None]
 """Called with (node, its update) as each node ends; `__interrupt__` is a node here."""
 
@@ -48,7 +50,7 @@ class Runs:
             BadSetting: the model chain can't run.
             ThreadWaiting: the thread waits for a person.
         """
-        thread_id = thread_id or str(uuid4())
+        thread_id = str(uuid4()) if thread_id is None else thread_id
         chain = context.model if "model" in context.model_fields_set else self.opened.services.defaults.model
         self.opened.check_chain(chain)
         await asyncio.to_thread(self._check_workspace, context)
@@ -133,6 +135,8 @@ class Runs:
 
 
 def _config(thread_id: str, checkpoint_id: str | None = None) -> RunnableConfig:
+    if not 0 < len(thread_id) <= LONGEST_THREAD_ID or not thread_id.isprintable():
+        raise BadSetting(f"{thread_id!r:.80} is no thread id: use 1 to {LONGEST_THREAD_ID} printable characters")
     configurable: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": ""}
     if checkpoint_id:
         configurable["checkpoint_id"] = checkpoint_id

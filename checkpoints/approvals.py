@@ -112,9 +112,7 @@ class PostgresApprovals:
             row = await cursor.fetchone()
         if row:
             return row
-        known = await self.get(approval_id)
-        when = known.decided_at.isoformat(timespec="seconds") if known.decided_at else None
-        raise AlreadyDecided(approval_id, known.status, known.decided_by, when)
+        raise AlreadyDecided(await self.get(approval_id))
 
     async def close(self, approval_ids: Sequence[str]) -> None:
         """See `graph.approvals.Approvals.close`."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from graph.approvals import Approval
     from graph.context import Spent
 
 
@@ -53,11 +54,12 @@ class NotFound(UsageError):
 
 
 class AlreadyDecided(UsageError):
-    """The approval was decided before: `status`, `by` and `at` (ISO 8601) say how, by whom and when."""
+    """The approval was decided before: its row says how, by whom and when."""
 
-    def __init__(self, approval_id: str, status: str, by: str | None, at: str | None) -> None:
-        self.approval_id, self.status, self.by, self.at = approval_id, status, by, at
-        super().__init__(f"approval {approval_id} was already decided: {status} by {by} at {at}")
+    def __init__(self, row: Approval) -> None:
+        self.row = row
+        when = row.decided_at.isoformat(timespec="seconds") if row.decided_at else None
+        super().__init__(f"approval {row.id} was already decided: {row.status} by {row.decided_by} at {when}")
 
 
 class InvalidDecision(UsageError):

@@ -238,6 +238,22 @@ def test_a_decision_that_comes_too_late_says_what_by_whom_when(ballast: Ballast,
     _one_line(ballast("approvals", "approve", row["id"]), 2, "already decided: rejected by", "at 20")
 
 
+def test_of_several_decisions_none_is_taken_when_one_can_not_be(ballast: Ballast, script: Script) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"tool_calls": [ORDER, MAIL]}, {"content": "Done."}))
+    ids = [row["id"] for row in json.loads(ballast("approvals", "list", "--json").stdout)]
+
+    _one_line(ballast("approvals", "approve", *ids, "ap-0"), 2, "no approval 'ap-0'")
+
+    assert {row["status"] for row in json.loads(ballast("approvals", "list", "--json").stdout)} == {"pending"}
+
+
+def test_without_a_command_the_commands_are_shown(ballast: Ballast) -> None:
+    done = ballast()
+
+    assert done.returncode == 0
+    assert "approvals" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -273,6 +289,13 @@ def test_an_edit_that_does_not_fit_is_refused_and_nothing_is_lost(
         (["run", "go", "--model", "offline,,offline"], 2, "empty member"),
         (["run", "go", "--model", "scripted:nowhere.yaml"], 2, "nowhere.yaml"),
         (["run", "go", "--workspace", "/no/such/folder"], 2, "/no/such/folder"),
+        (["run"], 2, "Missing argument 'task'; see 'ballast --help'"),
+        (["run", "go", "--max-usd", "much"], 2, "Invalid value for '--max-usd'"),
+        (["run", "go", "--colour", "red"], 2, "No such option: --colour"),
+        (["run", "go", "--thread", ""], 2, "'' is no thread id"),
+        (["run", "go", "--thread", "x" * 300], 2, "1 to 255 printable characters"),
+        (["run", "go", "--thread", "a\udcff"], 2, "'a\\udcff' is not UTF-8 text"),
+        (["launch"], 2, "No such command 'launch'"),
         (["resume", "nobody"], 2, "no thread 'nobody'"),
         (["history", "nobody"], 2, "no thread 'nobody'"),
         (["effects", "nobody"], 2, "no thread 'nobody'"),

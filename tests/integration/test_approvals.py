@@ -47,7 +47,7 @@ async def test_of_twenty_deciders_one_wins_and_the_others_are_told_which(approva
     [won] = [one for one in ends if isinstance(one, Approval)]
     lost = [one for one in ends if isinstance(one, AlreadyDecided)]
     assert len(lost) == 19
-    assert {(one.status, one.by) for one in lost} == {(won.status, won.decided_by)}
+    assert {(one.row.status, one.row.decided_by) for one in lost} == {(won.status, won.decided_by)}
     assert (await approvals.get(row.id)).decided_by == won.decided_by
 
 
