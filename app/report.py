@@ -9,6 +9,7 @@ from langgraph.types import StateSnapshot
 from app.lifespan import Opened
 from graph.approvals import Approval
 from graph.state import Outcome, no_usage
+from nodes.decisions import waiting_as
 
 EXIT_CODES: dict[str, int] = {
     "completed": 0,
@@ -37,7 +38,7 @@ def outcome_of(snapshot: StateSnapshot) -> Outcome | None:
     """How the thread stands; None when it was cut off and can be resumed."""
     if snapshot.interrupts:
         actions = [action for one in snapshot.interrupts for action in one.value["action_requests"]]
-        return "handed_to_person" if all(a["risk"] == "critical" for a in actions) else "awaiting_approval"
+        return waiting_as(action["risk"] for action in actions)
     outcome: Outcome | None = None if next_nodes(snapshot) else snapshot.values.get("outcome")
     return outcome
 

@@ -66,10 +66,8 @@ def has_news(connection: Connection) -> bool:
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, max_size: int = 16, prepare: bool = True) -> AsyncIterator[Pool]:
+async def open_pool(url: str, *, max_size: int = 16) -> AsyncIterator[Pool]:
     """A pool of autocommit connections whose rows are dicts.
-
-    `prepare=False` is for pgbouncer in transaction mode, which can't keep prepared statements.
 
     Raises:
         DatabaseUnavailable: no connection within CONNECT_SECONDS.
@@ -82,7 +80,7 @@ async def open_pool(url: str, *, max_size: int = 16, prepare: bool = True) -> As
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,
-            "prepare_threshold": 0 if prepare else None,
+            "prepare_threshold": 0,
             "connect_timeout": CONNECT_SECONDS,
         },
         min_size=1,

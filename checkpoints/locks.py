@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import LiteralString
 
 from psycopg import AsyncConnection, OperationalError
 
+from checkpoints.database import CONNECT_SECONDS
 from graph.errors import ThreadBusy
 
 # Two 32-bit keys: ours, and the thread's hash. Postgres drops the lock when the session ends, kill -9 included.
@@ -52,7 +53,8 @@ class ThreadLocks:
             try:
                 yield
             finally:
-                await self._ask(RELEASE, thread_id)
+                with suppress(OperationalError):  # no connection, no lock: what the run did stands
+                    await self._ask(RELEASE, thread_id)
         finally:
             self._held.discard(thread_id)
 
@@ -63,7 +65,9 @@ class ThreadLocks:
                     return await _first(self._connection, query, thread_id)
                 except OperationalError:  # cut off, and every lock on it with it: ask again on a new one
                     await self._connection.close()
-            self._connection = await AsyncConnection.connect(self._url, autocommit=True)
+            self._connection = await AsyncConnection.connect(
+                self._url, autocommit=True, connect_timeout=CONNECT_SECONDS
+            )
             return await _first(self._connection, query, thread_id)
 
 

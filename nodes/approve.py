@@ -15,6 +15,7 @@ from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
 from graph.state import Call, State
 from nodes import decisions
+from nodes.finish import totals
 
 
 async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -> dict[str, Any]:
@@ -45,6 +46,8 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
     refused: dict[str, str] = {}
     # Decided elsewhere and not answered here, there is nothing to wait for: what is decided goes on at once.
     if run.answers(question.interrupt_id) or all(row.status == "pending" for row in shown):
+        waits = decisions.waiting_as(row.risk for row in shown)
+        run.services.telemetry.annotate_run(**totals(state, waits))
         answer = interrupt(decisions.request(shown, asked))
         for row, decision in decisions.match(answer, shown):
             try:

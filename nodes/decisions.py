@@ -7,7 +7,7 @@ Positions refer to the actions as they were shown; a decision may name its actio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from graph.approvals import Approval
 from graph.context import Tools
 from graph.errors import InvalidDecision
-from graph.state import Call
+from graph.state import Call, Outcome, Risk
 
 ALLOWED: dict[bool, tuple[str, ...]] = {
     True: ("done", "reject", "respond", "cancel"),
@@ -45,6 +45,11 @@ def request(shown: Sequence[Approval], calls: Sequence[Call] = ()) -> dict[str, 
         ],
         "review_configs": [{"action_name": row.tool, "allowed_decisions": _review_types(row)} for row in shown],
     }
+
+
+def waiting_as(risks: Iterable[Risk]) -> Outcome:
+    """How a run that waits for these calls stands: with nothing but critical ones it is a person's turn to act."""
+    return "handed_to_person" if all(risk == "critical" for risk in risks) else "awaiting_approval"
 
 
 def _review_types(row: Approval) -> list[str]:

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.runtime import Runtime
 
 from graph.context import Run
-from graph.state import Call, State
+from graph.state import Call, Outcome, State, no_usage
 
 
 async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -16,11 +16,25 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     left = state.get("calls", [])
     if asked := [call["approval_id"] for call in left if "approval_id" in call]:
         await runtime.context.services.approvals.close(asked)
+    runtime.context.services.telemetry.annotate_run(**totals(state, state.get("outcome")))
     why = state.get("reason") or state.get("outcome") or "the run ended"
     return {
         "answer": _answer(state, left, why),
         "calls": [],
         "messages": [_not_run(call, why) for call in left],
+    }
+
+
+def totals(state: State, outcome: Outcome | None) -> dict[str, Any]:
+    """What the root of a trace says of the whole run."""
+    usage = state.get("usage") or no_usage()
+    return {
+        "outcome": outcome,
+        "iterations": usage["iterations"],
+        "tool_calls": usage["tool_calls"],
+        "prompt_tokens": usage["prompt_tokens"],
+        "completion_tokens": usage["completion_tokens"],
+        "cost_usd": usage["cost_usd"],
     }
 
 

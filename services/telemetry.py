@@ -76,15 +76,15 @@ class Traced:
             _add(run, metadata)
 
     def annotate_run(self, **metadata: Any) -> None:
-        """See `Telemetry.annotate_run`. Does nothing outside a traced node."""
-        node = langsmith.get_current_run_tree()
-        if node is None:
+        """See `Telemetry.annotate_run`; the run is the root of the trace. Does nothing outside a traced node."""
+        run = langsmith.get_current_run_tree()
+        if run is None:
             return
         for handler in getattr(ensure_config().get("callbacks"), "handlers", ()):
             if isinstance(handler, LangChainTracer):
-                run = handler.run_map.get(str(node.trace_id))
-                if run is not None:
-                    _add(run, metadata)
+                while parent := handler.run_map.get(str(run.parent_run_id)):
+                    run = parent
+                _add(run, metadata)
                 return
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from checkpoints import embedded
 from checkpoints.database import Pool, open_pool
 from checkpoints.migrate import migrate
+from tests.own_postgres import own_postgres
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+def server_url() -> Iterator[str]:
     """DATABASE_URL when it is set, else an embedded Postgres that ends with the test run."""
-    return os.environ.get("DATABASE_URL") or embedded.start(Path(tmp_path_factory.mktemp("ballast")))
+    if given := os.environ.get("DATABASE_URL"):
+        yield given
+        return
+    with own_postgres() as own:
+        yield own.url
 
 
 @pytest.fixture

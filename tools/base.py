@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
 from psycopg import AsyncConnection
 
-from graph.state import Risk
+from graph.errors import BadSetting
+from graph.state import RISKS, Risk
 
 CONTEXT = "context"
 """Name of the parameter, annotated `Injected`, by which a tool receives its ToolContext."""
@@ -41,6 +42,10 @@ class Marks:
     timeout_s: float = 60.0
     raise_risk: RaiseRisk | None = None
     source: str = "builtin"
+
+    def __post_init__(self) -> None:
+        if self.risk not in RISKS:
+            raise BadSetting(f"there is no risk tier {self.risk!r}: use one of {', '.join(RISKS)}")
 
     @property
     def effect(self) -> bool:

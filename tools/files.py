@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
-from pathlib import Path
 
 from graph.errors import ToolFailed
-from tools import paths
+from tools import delivery, letters, paths
 from tools.base import Injected, tool
 
 MAX_LISTED = 500
+MAIL_FOLDERS = ((letters.MAILBOX,), (delivery.OUTBOX,))
 
 
-@tool(risk="low", untrusted_output=False, idempotent=True)
+@tool(risk="low", untrusted_output=True, idempotent=True)  # whoever saved a file chose its name
 async def list_files(context: Injected) -> str:
     """List the files of the workspace, one path a line."""
     found = await asyncio.to_thread(paths.files, context.workspace)
+    lines = [name.encode("unicode_escape").decode() if not name.isprintable() else name for name in found[:MAX_LISTED]]
     more = [f"[{len(found) - MAX_LISTED} more]"] if len(found) > MAX_LISTED else []
-    return "\n".join(found[:MAX_LISTED] + more) or "the workspace is empty"
+    return "\n".join(lines + more) or "the workspace is empty"
 
 
 @tool(risk="low", untrusted_output=True, idempotent=True)
@@ -40,20 +39,9 @@ async def write_file(path: str, text: str, context: Injected) -> str:
         path: Path relative to the workspace.
         text: The whole new content.
     """
-    await asyncio.to_thread(_replace, context.workspace, path, text)
+    found = await asyncio.to_thread(paths.inside, context.workspace, path)
+    if found.relative_to(await asyncio.to_thread(context.workspace.resolve)).parts[:1] in MAIL_FOLDERS:
+        raise ToolFailed(f"{path!r} is among the mails: only send_email writes there")
+    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate is shown, not refused
+    await asyncio.to_thread(paths.write_bytes, context.workspace, path, data)
     return f"wrote {len(text)} characters to {path}"
-
-
-def _replace(workspace: Path, path: str, text: str) -> None:
-    """All or nothing: written beside the file, then renamed over it."""
-    target = paths.inside(workspace, path)
-    try:
-        if target.is_dir():
-            raise ToolFailed(f"{path!r} is a folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=target.parent, prefix=".ballast-")
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        Path(beside).replace(target)
-    except OSError as error:
-        raise ToolFailed(f"can't write {path!r}: {error.strerror}") from None

@@ -1,45 +1,55 @@
-"""Reading RFC 5322 mail files."""
+"""Reading RFC 5322 mail files. Anything may be wrong with one; the others must still be readable."""
 
 from __future__ import annotations
 
-import email
-import os
-from email import policy
 from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import EmailPolicy
 from pathlib import Path
+from typing import Any
 
 from graph.errors import ToolFailed
 from tools import paths
+from tools.text import decoded
 
 MAILBOX = "mailbox"
 MAX_BYTES = 5_000_000
 """Longest mail that is opened, attachments included, in bytes."""
+MAX_HEADER = 4_000
+"""What is kept of a header, in characters: parsing one takes more than linear time."""
+
+
+class _Bounded(EmailPolicy):
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[:MAX_HEADER]
+
+
+POLICY: Any = _Bounded()  # typeshed does not know that it makes EmailMessages
 
 
 def ids(workspace: Path) -> list[str]:
-    """Ids of the mails in the mailbox: their file names without `.eml`, sorted."""
+    """Ids of the mails in the mailbox: their file names without `.eml`, sorted; hidden ones and links left out."""
     folder = paths.inside(workspace, MAILBOX)
     if not folder.is_dir():
         raise ToolFailed(f"the workspace has no {MAILBOX} folder")
-    return sorted(one.stem for one in folder.glob("*.eml") if one.is_file() and not one.is_symlink())
+    found = (one for one in folder.glob("*.eml") if not one.name.startswith("."))
+    return sorted(one.stem for one in found if one.is_file() and not one.is_symlink())
 
 
-def load(workspace: Path, mail_id: str) -> EmailMessage:
-    """One mail, parsed.
+def load(workspace: Path, mail_id: str, *, heads_only: bool = False) -> EmailMessage:
+    """One mail, parsed; the body can take long to parse, and not all need it.
 
     Raises:
         ToolFailed: there is none with this id, or it can't be read.
     """
-    path = paths.inside(workspace, f"{MAILBOX}/{mail_id}.eml")
     if mail_id not in ids(workspace):
         raise ToolFailed(f"no mail {mail_id!r}: list_mail shows the ids")
+    data = paths.read_bytes(workspace, f"{MAILBOX}/{mail_id}.eml", MAX_BYTES)
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                raise ToolFailed(f"mail {mail_id!r} has more than {MAX_BYTES:,} bytes")
-            message = email.message_from_binary_file(file, policy=policy.default)
-    except OSError as error:
-        raise ToolFailed(f"can't open mail {mail_id!r}: {error.strerror}") from None
+        message: EmailMessage = BytesParser(policy=POLICY).parsebytes(data, headersonly=heads_only)
+    except Exception as error:  # noqa: BLE001 - the parser raises anything, RecursionError included
+        raise ToolFailed(f"mail {mail_id!r} is broken: {type(error).__name__}") from None
     if not message.keys():
         raise ToolFailed(f"mail {mail_id!r} is broken: it has no headers")
     return message
@@ -49,7 +59,7 @@ def header(message: EmailMessage, name: str) -> str:
     """A header's text, decoded; empty when it is missing or broken."""
     try:
         return " ".join(str(message[name] or "").split())
-    except (ValueError, IndexError, AttributeError, LookupError):
+    except Exception:  # noqa: BLE001 - the parser raises anything, RecursionError included
         return ""
 
 
@@ -57,14 +67,20 @@ def when(message: EmailMessage) -> str:
     """The date as `YYYY-MM-DD HH:MM`, or as it is written."""
     try:
         return f"{message['Date'].datetime:%Y-%m-%d %H:%M}"
-    except (AttributeError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - as above; a missing date has no datetime either
         return header(message, "Date")
 
 
 def body(message: EmailMessage) -> str:
-    """The text part, else the HTML part as it is: `sanitize` cleans it."""
+    """The text part, else the HTML part as it is: `sanitize` cleans it.
+
+    Raises:
+        ToolFailed: its parts can't be told apart.
+    """
     try:
         part = message.get_body(preferencelist=("plain", "html"))
-        return str(part.get_content()) if part else ""
-    except (LookupError, ValueError, KeyError, AttributeError) as error:
-        raise ToolFailed(f"the mail's text can't be read: {error}") from None
+        data = part.get_payload(decode=True) if part else b""
+        charset = part.get_content_charset() if part else None
+    except Exception as error:  # noqa: BLE001 - the parser raises anything, RecursionError included
+        raise ToolFailed(f"the mail's text can't be read: {type(error).__name__}") from None
+    return decoded(data, charset) if isinstance(data, bytes) else ""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import mailbox
-import smtplib
-import ssl
+import re
 from email.message import EmailMessage
+from email.policy import default
 from email.utils import formatdate, getaddresses
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from graph.errors import ToolFailed
 from graph.state import Risk
-from tools import letters
+from tools import delivery, letters
 from tools.base import Injected, ToolContext, tool
 
-OUTBOX = "outbox"
 SENDER = "ballast@localhost"
-SMTP_SECONDS = 20
 MANY_RECIPIENTS = 5
+ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+@[0-9A-Za-z.\-]+")
+"""Plain addresses only: no quoting, comments or routes, which parsers read differently (RFC 5322, 3.4.1)."""
 
 
 @tool(risk="low", untrusted_output=True, idempotent=True)
@@ -32,7 +30,7 @@ def _listing(workspace: Path) -> str:
     lines = []
     for mail_id in letters.ids(workspace):
         try:
-            message = letters.load(workspace, mail_id)
+            message = letters.load(workspace, mail_id, heads_only=True)
         except ToolFailed as broken:
             lines.append(f"{mail_id} | {broken}")
             continue
@@ -48,7 +46,11 @@ async def read_mail(id: str, context: Injected) -> str:  # noqa: A002 - the cont
     Args:
         id: The mail's id, as list_mail shows it.
     """
-    message = await asyncio.to_thread(letters.load, context.workspace, id)
+    return await asyncio.to_thread(_whole, context.workspace, id)
+
+
+def _whole(workspace: Path, mail_id: str) -> str:
+    message = letters.load(workspace, mail_id)
     heads = "\n".join(f"{name}: {letters.header(message, name)}" for name in ("From", "To", "Subject", "Date"))
     return f"{heads}\n\n{letters.body(message)}"
 
@@ -73,62 +75,33 @@ async def send_email(to: str, subject: str, body: str, context: Injected) -> str
         subject: Subject line.
         body: Text of the mail.
     """
-    message = _compose(to, subject, body, context)
-    if context.smtp_url:
-        await asyncio.to_thread(_smtp, context.smtp_url, message)
-    else:
-        await asyncio.to_thread(_maildir, context.workspace / OUTBOX, message)
-    return f"sent to {to}"
+    addresses = _addresses(to)
+    data = _compose(to, addresses, subject, body, context)
+    if not context.smtp_url:
+        await asyncio.to_thread(delivery.to_outbox, context.workspace, context.idempotency_key, data)
+        return f"sent to {to}"
+    refused = await asyncio.to_thread(delivery.over_smtp, context.smtp_url, SENDER, addresses, data)
+    but = ", ".join(f"{address} (code {code})" for address, code in refused.items())
+    return f"sent to {to}" + (f", but the mail server refused {but}" if but else "")
 
 
-def _compose(to: str, subject: str, body: str, context: ToolContext) -> EmailMessage:
-    """The Message-ID is the same for every attempt, so that a second delivery can be told."""
+def _addresses(to: str) -> list[str]:
     addresses = [address for _, address in getaddresses([to])]
-    if not addresses or not all("@" in address.strip("@") for address in addresses) or "\n" in to or "\r" in to:
-        raise ToolFailed(f"{to!r} is no mail address")
-    if "\n" in subject or "\r" in subject:
-        raise ToolFailed("the subject must be one line")
-    message = EmailMessage()
+    if not addresses or not all(ADDRESS.fullmatch(address) for address in addresses):
+        raise ToolFailed(f"{to!r} is no mail address: give name@host, several separated by commas")
+    return addresses
+
+
+def _compose(to: str, addresses: list[str], subject: str, body: str, context: ToolContext) -> bytes:
+    """The Message-ID is the same for every attempt, so that a second delivery can be told."""
+    message = EmailMessage(policy=default.clone(max_line_length=120))  # a Message-ID must not be folded
     try:
         message["From"], message["To"], message["Subject"] = SENDER, to, subject
-    except (ValueError, IndexError) as error:
-        raise ToolFailed(f"the mail can't be addressed: {error}") from None
-    message["Date"] = formatdate()
-    message["Message-ID"] = f"<{context.idempotency_key}@ballast>"
-    message.set_content(body)
-    return message
-
-
-def _maildir(folder: Path, message: EmailMessage) -> None:
-    try:
-        mailbox.Maildir(folder, create=True).add(message)
-    except OSError as error:
-        raise ToolFailed(f"the outbox can't be written: {error.strerror}") from None
-
-
-def _smtp(url: str, message: EmailMessage) -> None:
-    parts = urlsplit(url)
-    secure = parts.scheme == "smtps"
-    host, port = parts.hostname or "localhost", parts.port or (465 if secure else 25)
-    tls = ssl.create_default_context()
-    try:
-        server = (
-            smtplib.SMTP_SSL(host, port, timeout=SMTP_SECONDS, context=tls)
-            if secure
-            else smtplib.SMTP(host, port, timeout=SMTP_SECONDS)
-        )
-    except OSError as error:
-        raise ToolFailed(f"the mail server can't be reached: {error}") from None
-    with server:
-        if not secure and server.has_extn("starttls"):
-            server.starttls(context=tls)
-        try:
-            if parts.username:
-                server.login(unquote(parts.username), unquote(parts.password or ""))
-            server.send_message(message)
-        except (
-            smtplib.SMTPRecipientsRefused,
-            smtplib.SMTPSenderRefused,
-            smtplib.SMTPAuthenticationError,
-        ) as error:
-            raise ToolFailed(f"the mail server refused: {error}") from None
+        message["Date"], message["Message-ID"] = formatdate(), f"<{context.idempotency_key}@ballast>"
+        message.set_content(body)
+        written, data = [one.addr_spec for one in message["To"].addresses], message.as_bytes()
+    except Exception as error:  # noqa: BLE001 - the library raises anything; nothing was sent, which must be said
+        raise ToolFailed(f"the mail can't be written: {error}") from None
+    if written != addresses:
+        raise ToolFailed(f"{to!r} can be read in two ways: give name@host, several separated by commas")
+    return data

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -15,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from graph.context import Assessment
 from graph.errors import BadSetting
 from graph.state import RISKS, Risk
+from tools import arguments
 from tools.base import CONTEXT, Marks, marks_of
 
 
@@ -35,9 +34,9 @@ class ToolBox:
         """The tools, in the order they were registered."""
         return self._offered
 
-    def get(self, name: str) -> BaseTool:
-        """A registered tool."""
-        return self._tools[name]
+    def get(self, name: str) -> BaseTool | None:
+        """A tool by name; one that was allowed may be gone after an upgrade."""
+        return self._tools.get(name)
 
     def wants_context(self, name: str) -> bool:
         """Whether the tool has a hidden parameter for its ToolContext."""
@@ -57,10 +56,12 @@ class ToolBox:
             known = ", ".join(schema.model_fields)
             return _refused(args, f"{name} takes no {', '.join(extra)}: it takes {known or 'no arguments'}")
         try:
-            fitted = _plain(schema.model_validate(dict(args)))
+            fitted = arguments.plain(schema.model_validate(dict(args)))
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             return _refused(args, f"the arguments do not fit {name}: {faults}")
+        except Exception as error:  # noqa: BLE001 - a tool's own validator may raise anything
+            return _refused(args, f"the arguments do not fit {name}: {type(error).__name__}: {error}")
         risk, reason = _tier(self.marks(name), fitted)
         return Assessment(args=fitted, risk=risk, reason=reason)
 
@@ -68,7 +69,7 @@ class ToolBox:
         """See `graph.context.Tools.intent`. Key order, 1 or 1.0, and unicode form do not change it."""
         if name in self._tools and not self.marks(name).effect:
             return None
-        canonical = json.dumps([name, _canonical(dict(args))], sort_keys=True, ensure_ascii=True, default=str)
+        canonical = json.dumps([name, arguments.canonical(dict(args))], sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def listing(self) -> list[dict[str, Any]]:
@@ -91,10 +92,13 @@ def _visible_schema(one: BaseTool) -> type[BaseModel]:
     Raises:
         BadSetting: the tool describes them by a bare JSON schema.
     """
-    schema = one.tool_call_schema
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return schema
-    raise BadSetting(f"tool {one.name} has no pydantic schema: give it an args_schema class")
+    shown, whole = one.tool_call_schema, one.args_schema
+    if not (isinstance(shown, type) and issubclass(shown, BaseModel)):
+        raise BadSetting(f"tool {one.name} has no pydantic schema: give it an args_schema class")
+    # LangChain's copy of the schema has lost its validators: taken only when there is something to hide.
+    if isinstance(whole, type) and issubclass(whole, BaseModel) and set(whole.model_fields) == set(shown.model_fields):
+        return whole
+    return shown
 
 
 def _hidden_parameters(one: BaseTool) -> set[str]:
@@ -108,38 +112,12 @@ def _refused(args: Mapping[str, Any], why: str) -> Assessment:
     return Assessment(args=dict(args), risk="critical", reason="", error=why)
 
 
-def _plain(checked: BaseModel) -> dict[str, Any]:
-    """As JSON: what is shown to people, stored and hashed is the same thing."""
-    values = {name: getattr(checked, name) for name in type(checked).model_fields}
-    return json.loads(json.dumps(values, default=_as_json))  # type: ignore[no-any-return]  # an object in, one out
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return float(value)
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
-
-
 def _tier(marks: Marks, args: dict[str, Any]) -> tuple[Risk, str]:
     """The declared tier, or a higher one the arguments ask for; a rule that breaks fails closed."""
     if marks.raise_risk is None:
         return marks.risk, marks.reason
     try:
-        raised = marks.raise_risk(**args)
+        risk, reason = marks.raise_risk(**args) or (marks.risk, marks.reason)
+        return (risk, reason) if RISKS.index(risk) > RISKS.index(marks.risk) else (marks.risk, marks.reason)
     except Exception as error:  # noqa: BLE001 - whatever breaks, the call is treated as the worst
         return "critical", f"its risk could not be told ({type(error).__name__}: {error})"
-    if raised and RISKS.index(raised[0]) > RISKS.index(marks.risk):
-        return raised
-    return marks.risk, marks.reason
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {unicodedata.normalize("NFC", str(key)): _canonical(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_canonical(one) for one in value]
-    return value

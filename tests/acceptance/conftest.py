@@ -27,6 +27,8 @@ class Server:
 
     folder: Path
     database_url: str
+    environment: dict[str, str] = field(default_factory=dict)
+    """Added to what it starts with; wins over it."""
     port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -41,6 +43,7 @@ class Server:
             "DATABASE_URL": self.database_url,
             "BALLAST_WORKSPACE": str(ROOT / "examples/office"),
             "LANGSMITH_TRACING": "false",
+            **self.environment,
         }
         command = ["langgraph", "dev", "--config", str(ROOT / "langgraph.json"), "--port", str(self.port)]
         command += ["--host", "127.0.0.1", "--no-browser", "--no-reload"]
@@ -60,10 +63,12 @@ class Server:
                     if client.get("/ok").is_success:
                         return
                 except httpx.TransportError:
-                    if self.process.poll() is not None:
-                        break
-                    _pause(self.process)
-        pytest.fail(f"langgraph dev did not start:\n{(self.folder / 'server.log').read_text()[-3000:]}")
+                    pass
+                if self.process.poll() is not None:
+                    break
+                _pause(self.process)
+        log_end = (self.folder / "server.log").read_text()[-3000:]
+        pytest.fail(f"langgraph dev did not start, exit code {self.process.poll()}:\n{log_end}")
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nothing said goodbye to."""

@@ -87,8 +87,9 @@ async def test_a_state_edited_by_hand_forks_the_thread_and_runs_on(client: LangG
     thread = (await client.threads.create())["thread_id"]
     await client.runs.wait(thread, "react", input=SEARCH)
     history = await client.threads.get_history(thread, limit=50)
-    first = next(one for one in history if one["next"] == ["reason"] and len(one["values"]["messages"]) == 1)
-    [asked] = first["values"]["messages"]  # type: ignore[call-overload]  # the SDK types values as a list or a dict
+    first = [one for one in history if one["next"] == ["reason"]][-1]
+    values: Any = first["values"]
+    [asked] = values["messages"]
 
     edited = await client.threads.update_state(
         thread, {"messages": [{**asked, "content": "list files"}]}, checkpoint=first["checkpoint"], as_node="__start__"

@@ -60,6 +60,7 @@ def say(text: str) -> dict[str, Any]:
 
 
 READ = ("read_file", {"path": "docs/travel-policy.md"})
+TRUSTED = ("get_order", {"id": "ORD-000001"})
 LIST: tuple[str, dict[str, Any]] = ("list_files", {})
 MAIL = ("send_email", {"to": "ann@example.com", "subject": "Hi", "body": "Hello"})
 ORDER = ("place_order", {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25})

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -72,6 +73,9 @@ async def _session(url: str, writes: int, do: Callable[[Runs, Opened], Awaitable
 
 def play(url: str, thread: str, context: LocalContext, *, first: int = NEVER, second: int = NEVER) -> dict[str, Any]:
     """The whole run: killed after `first` writes, resumed until it asks, decided, killed again, resumed to the end."""
+    workspace = context.workspace.with_name(thread)
+    shutil.copytree(context.workspace, workspace)
+    context = context.model_copy(update={"workspace": workspace})
 
     async def start(runs: Runs, _: Opened) -> Any:
         return await runs.start("go", thread_id=thread, context=context)
@@ -93,6 +97,7 @@ def play(url: str, thread: str, context: LocalContext, *, first: int = NEVER, se
             "effects": [
                 (e["tool"], e["state"], e["attempts"], e["result"]) for e in await services.ledger.of_thread(thread)
             ],
+            "mails": len(list((workspace / "outbox/new").iterdir())),
             "approvals": [(row.tool, row.status) for row in await services.approvals.find(thread_id=thread)],
         }
 
@@ -122,7 +127,7 @@ def main(url: str, workspace: str, script: str) -> None:
             cases.append(play(url, f"{name}-{writes}", context, **limit))
             if not cases[-1]["killed"][half]:
                 break
-    print(json.dumps(cases))
+    sys.stdout.write(json.dumps(cases))
 
 
 if __name__ == "__main__":

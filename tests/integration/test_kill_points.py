@@ -11,7 +11,7 @@ import yaml
 from tests.integration.conftest import LIST, MAIL, ORDER, READ, calls, say
 
 PROGRAM = Path(__file__).with_name("kill_points.py")
-FIELDS = ("asked", "outcome", "answer", "usage", "messages", "approvals")
+FIELDS = ("asked", "outcome", "answer", "usage", "messages", "mails", "approvals")
 
 
 def test_a_run_killed_at_any_write_ends_as_if_it_had_not_been(
@@ -31,11 +31,10 @@ def test_a_run_killed_at_any_write_ends_as_if_it_had_not_been(
 
     undisturbed, *cases = json.loads(done.stdout)
     killed = [case for case in cases if any(case["killed"])]
-    assert undisturbed["outcome"] == "completed"
+    assert (undisturbed["outcome"], undisturbed["mails"]) == ("completed", 1)
     assert len(killed) > 20
     assert [_differences(case, undisturbed) for case in killed] == [{}] * len(killed)
     assert all(case["effects"] and _once(case["effects"]) for case in cases)
-    assert len(list((workspace / "outbox/new").iterdir())) == len(cases) + 1
 
 
 def _differences(case: dict[str, Any], undisturbed: dict[str, Any]) -> dict[str, Any]:

@@ -8,18 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +31,8 @@ from urllib3 import Retry
 
 from graph.context import Telemetry
 from services.telemetry import Traced, open_telemetry
+from tests.langsmith_server import WAIT, Bad, assert_shows_no_key, bad_endpoint, langsmith_server, traced_environment
 
-KEY = "Qx7ZpW4kT9bN2mR8"
-WAIT = 2.0
-"""Most seconds a user may wait for LangSmith."""
 DECISION = {"tool": "send_email", "risk": "medium", "reason": "leaves the house", "decision": "approved"}
 
 
@@ -89,101 +82,11 @@ async def program(*, post_first: bool) -> None:
         sys.stdout.write(f"{time.monotonic()}\n")
 
 
-class LangSmith(ThreadingHTTPServer):
-    """Speaks the two calls the library makes; `mute` answers the greeting and nothing after it."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, *, mute: bool = False) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.mute, self.bodies, self.released = mute, list[bytes](), threading.Event()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def runs(self) -> list[dict[str, Any]]:
-        """The runs that arrived, later parts over earlier ones."""
-        runs: dict[str, dict[str, Any]] = defaultdict(dict)
-        for body in self.bodies:
-            for part in BytesParser().parsebytes(body).walk():
-                name = str(part.get_param("name", header="content-disposition") or "")
-                if name.startswith(("post.", "patch.")):
-                    _, run, *field = name.split(".")
-                    value = json.loads(str(part.get_payload()))
-                    runs[run].update({field[0]: value} if field else value)
-        return list(runs.values())
-
-    def metadata(self, name: str) -> dict[str, Any]:
-        (run,) = [run for run in self.runs() if run["name"] == name]
-        return dict(run["extra"]["metadata"])
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: LangSmith
-
-    def do_GET(self) -> None:
-        self.reply({"version": "0.16.20", "instance_flags": {"zstd_compression_enabled": True}})
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.server.mute:
-            self.server.released.wait()
-            return
-        if self.path == "/runs/multipart":
-            self.server.bodies.append(f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode() + body)
-        self.reply({})
-
-    def reply(self, value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def langsmith_server(*, mute: bool = False) -> Iterator[LangSmith]:
-    with LangSmith(mute=mute) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.released.set()
-            server.shutdown()
-            thread.join()
-
-
-@contextmanager
-def endpoint(kind: str) -> Iterator[str]:
-    if kind == "mute after the greeting":
-        with langsmith_server(mute=True) as server:
-            yield server.url
-        return
-    with socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        if kind == "never answers":
-            port.listen()
-        host = "langsmith.invalid" if kind == "no such host" else "127.0.0.1"
-        yield f"http://{host}:{port.getsockname()[1]}"
-
-
-def environment(url: str | None) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANGSMITH", "LANGCHAIN"))}
-    tracing = {"LANGSMITH_TRACING": "true" if url else "false", "LANGSMITH_ENDPOINT": url or ""}
-    return {**kept, **tracing, "LANGSMITH_API_KEY": KEY, "LANGGRAPH_NO_VERSION_CHECK": "true"}
-
-
 def run_program(url: str | None, *arguments: str) -> tuple[float, float, str]:
     """Seconds the run took, seconds from its end to the end of the process, and all it wrote."""
     done = subprocess.run(
         [sys.executable, __file__, *arguments],
-        env=environment(url),
+        env=traced_environment(url),
         capture_output=True,
         text=True,
         timeout=60,
@@ -192,11 +95,6 @@ def run_program(url: str | None, *arguments: str) -> tuple[float, float, str]:
     ended = time.monotonic()
     started, left = map(float, done.stdout.split())
     return left - started, ended - left, done.stdout + done.stderr
-
-
-def assert_shows_no_key(output: str) -> None:
-    assert "API Key" not in output
-    assert [piece for piece in (KEY[i : i + 4] for i in range(len(KEY) - 3)) if piece in output] == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("post-first",)], ids=["one request", "metadata comes later"])
@@ -213,9 +111,9 @@ def test_a_trace_holds_thread_decisions_tokens_and_cost(arguments: tuple[str, ..
 
 
 @pytest.mark.parametrize("kind", ["refuses", "never answers", "mute after the greeting", "no such host"])
-def test_a_dead_endpoint_costs_the_user_less_than_two_seconds_and_shows_no_key(kind: str) -> None:
+def test_a_dead_endpoint_costs_the_user_less_than_two_seconds_and_shows_no_key(kind: Bad) -> None:
     run_untraced, exit_untraced, _ = run_program(None)
-    with endpoint(kind) as url:
+    with bad_endpoint(kind) as url:
         run_traced, exit_traced, output = run_program(url)
 
     assert (run_traced - run_untraced) + (exit_traced - exit_untraced) < WAIT
@@ -247,7 +145,7 @@ def server_process(folder: Path, url: str) -> Iterator[tuple[subprocess.Popen[by
                 "https://x.invalid",
             ],
             cwd=folder,
-            env={**environment(url), "LOG_COLOR": "false"},
+            env={**traced_environment(url), "LOG_COLOR": "false"},
             stdout=log,
             stderr=log,
         ) as process,
@@ -282,7 +180,7 @@ def test_the_server_traces_a_run_once_and_does_not_wait_for_a_dead_endpoint(tmp_
 
     with langsmith_server() as server:
         exit_healthy, _ = serve_one_run(folders[0], server.url)
-    with endpoint("never answers") as url:
+    with bad_endpoint("never answers") as url:
         exit_dead, output = serve_one_run(folders[1], url)
 
     assert server.metadata("react").keys() >= {"thread_id", "outcome", "cost_usd"}

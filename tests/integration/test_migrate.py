@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import psycopg
 import pytest
@@ -8,7 +9,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from checkpoints.database import Pool, open_pool
-from checkpoints.migrate import migrate, scripts
+from checkpoints.migrate import LOCK, migrate, scripts
 from graph.errors import DatabaseUnavailable
 
 
@@ -36,6 +37,13 @@ async def test_an_older_schema_is_brought_up_to_date(pool: Pool) -> None:
         await connection.execute("SELECT id FROM approvals")
 
 
+async def test_a_schema_that_is_up_to_date_is_not_waited_for(pool: Pool) -> None:
+    async with pool.connection() as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+
+        await asyncio.wait_for(migrate(pool), 10)
+
+
 async def test_a_newer_schema_is_refused_naming_both_versions(pool: Pool) -> None:
     async with pool.connection() as connection:
         await connection.execute("INSERT INTO ballast_schema (version) VALUES (999)")
@@ -60,18 +68,18 @@ async def test_a_role_that_may_not_create_tables_is_told_so(database_url: str) -
             connection.execute("DROP OWNED BY ballast_reader; DROP ROLE ballast_reader")
 
 
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("postgresql://u:s3cret@127.0.0.1:1/x", r"127\.0\.0\.1:1/x.*check DATABASE_URL"),
-        ("postgresql://u:s3cret@no-such-host.invalid/x", r"no-such-host\.invalid"),
-        ("not a url", "unreadable DATABASE_URL"),
-    ],
-)
-async def test_no_postgres_is_one_line_without_the_password(url: str, said: str) -> None:
-    with pytest.raises(DatabaseUnavailable, match=said) as caught:
-        async with open_pool(url):
-            pass
-
-    assert "s3cret" not in str(caught.value)
-    assert "\n" not in str(caught.value)
+async def test_a_role_that_may_not_read_the_tables_is_told_so(pool: Pool, database_url: str) -> None:
+    role = f"ballast_blind_{os.getpid()}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'").format(sql.Identifier(role)))
+        row = connection.execute("SELECT current_schema()").fetchone()
+        names = sql.Identifier(row[0] if row else ""), sql.Identifier(role)
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(*names))
+    try:
+        async with open_pool(make_conninfo(database_url, user=role, password="x")) as blind:  # noqa: S106 - its own
+            with pytest.raises(DatabaseUnavailable, match=r"may not read Ballast's tables.*grant it SELECT"):
+                await migrate(blind)
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            name = sql.Identifier(role)
+            connection.execute(sql.SQL("DROP OWNED BY {}; DROP ROLE {}").format(name, name))

@@ -9,6 +9,7 @@ from typing import Any
 import langsmith
 import pytest
 import requests
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tracers.langchain import LangChainTracer
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -80,6 +81,19 @@ async def test_annotations_land_on_the_node_and_on_the_run_they_belong_to() -> N
     assert sorted(run["asked"] for run in recorder.metadata("react")) == ["one", "two"]
     assert all("asked" not in node for node in recorder.metadata("reason"))
     assert all("tokens" not in run for run in recorder.metadata("react"))
+
+
+async def test_in_a_larger_trace_the_run_is_the_root_of_that_trace() -> None:
+    recorder = Recorder()
+    outer = run_trees.RunTree(name="eval", client=recorder)
+    graph = graph_that_annotates(Traced())
+    others: RunnableConfig = {"callbacks": [BaseCallbackHandler(), LangChainTracer(client=recorder)]}
+
+    with langsmith.tracing_context(parent=outer, enabled=True):
+        await graph.ainvoke({"messages": "one"}, others)
+
+    assert outer.metadata == {"asked": "one"}
+    assert all("asked" not in run for run in recorder.metadata("react"))
 
 
 async def test_annotating_an_untraced_run_does_nothing() -> None:

@@ -1,0 +1,269 @@
+"""How a call ends: through the real ledger, with tools that time out, fail, lie and return anything."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool
+from langchain_core.tools import tool as plain_tool
+from pydantic import BaseModel, model_validator
+
+from checkpoints.database import Pool
+from graph.errors import ToolFailed
+from graph.state import Call
+from tests.integration.tools_bench import Bench, bench_on
+from tools.base import Injected, Marks, ToolContext, tool
+from tools.execute import MAX_CHARS
+from tools.registry import ToolBox
+
+Build = Callable[..., Bench]
+
+
+@pytest.fixture
+def build(pool: Pool, tmp_path: Path) -> Build:
+    return lambda *tools: bench_on(pool, tmp_path / "office", box=ToolBox(tools))
+
+
+def _acting(
+    act: Callable[[], Any], *, idempotent: bool = False, risk: Any = "medium", timeout_s: float = 60
+) -> BaseTool:
+    """A tool called `act` that does this and returns what it gives."""
+
+    @tool(risk=risk, untrusted_output=False, idempotent=idempotent, timeout_s=timeout_s)
+    async def act_(number: int = 0) -> Any:
+        """Act."""
+        given = act()
+        return await given if asyncio.iscoroutine(given) else given
+
+    act_.name = "act"
+    return act_
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def act() -> Any:
+        raise error
+
+    return act
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def _call(name: str, **args: Any) -> Call:
+    return Call(id="c", name=name, args=args, risk="low", reason="", status="ready")
+
+
+async def test_an_effect_is_done_once_and_its_stored_result_is_given_back(build: Build) -> None:
+    count = itertools.count(1)
+    bench = build(_acting(lambda: f"done {next(count)}"))
+
+    first, again = await bench.run("act", number=1), await bench.run("act", number="1")
+    other, later = await bench.run("act", number=2), await bench.run("act", number=1, occurrence=1)
+
+    assert [(one.text, one.reused) for one in (first, again, other, later)] == [
+        ("done 1", False), ("done 1", True), ("done 2", False), ("done 3", False),
+    ]  # fmt: skip
+
+
+async def test_a_low_repeatable_read_leaves_no_ledger_row_and_runs_each_time(build: Build) -> None:
+    count = itertools.count(1)
+    bench = build(_acting(lambda: next(count), risk="low", idempotent=True))
+
+    assert [(await bench.run("act")).text for _ in range(2)] == ["1", "2"]
+    assert await bench.states() == []
+    assert bench.executor.intent("act", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        (_raising(RuntimeError("boom")), "RuntimeError: boom"),
+        (_raising(RecursionError()), "RecursionError"),
+        (_never, "act did not answer within 0.05 s"),
+    ],
+)
+@pytest.mark.parametrize(("idempotent", "state"), [(True, "failed"), (False, "unknown")])
+async def test_an_unexpected_end_is_in_doubt_unless_the_tool_may_be_repeated(
+    build: Build, act: Callable[[], Any], said: str, *, idempotent: bool, state: str
+) -> None:
+    bench = build(_acting(act, idempotent=idempotent, timeout_s=0.05))
+
+    result = await bench.run("act")
+
+    assert (result.ok, await bench.states()) == (False, [state])
+    assert said in result.text
+    assert ("is in doubt" in result.text) is (not idempotent)
+
+
+async def test_what_is_in_doubt_is_not_tried_again(build: Build) -> None:
+    count = itertools.count(1)
+    bench = build(_acting(lambda: next(count) / 0))
+
+    await bench.run("act")
+    result = await bench.run("act")
+
+    assert (next(count), result.ok, result.reused) == (2, False, True)
+    assert "a person must look. ZeroDivisionError" in result.text
+
+
+async def test_a_tool_that_says_it_did_nothing_may_be_tried_again(build: Build) -> None:
+    tries: list[int] = []
+
+    def act() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ToolFailed("not now")
+        return "done"
+
+    bench = build(_acting(act))
+
+    first, second = await bench.run("act"), await bench.run("act")
+
+    assert (first.text, first.ok, second.text, second.ok) == ("not now", False, "done", True)
+    [effect] = await bench.ledger.of_thread("t")
+    assert (effect["state"], effect["attempts"]) == ("done", 2)
+
+
+async def test_a_cancelled_call_is_found_in_doubt(build: Build) -> None:
+    started = asyncio.Event()
+
+    async def hang() -> None:
+        started.set()
+        await _never()
+
+    bench = build(_acting(hang))
+    running = asyncio.create_task(bench.run("act"))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert "is in doubt" in (await bench.run("act")).text
+    assert await bench.states() == ["unknown"]
+
+
+class _Odd:
+    def __str__(self) -> str:
+        return "odd"
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("as it is", "as it is"),
+        ({"a": [1, "ü", None]}, '{"a": [1, "ü", null]}'),
+        (None, "null"),
+        (date(2026, 10, 5), '"2026-10-05"'),
+        (_Odd(), '"odd"'),
+        ({_Odd: 1}, "{<class "),
+        (_circle(), "[[...]]"),
+        ("a\0b\ud800", "a\\0b\\ud800"),
+    ],
+)
+@pytest.mark.parametrize("risk", ["low", "medium"])
+async def test_any_result_becomes_text_that_can_be_stored(build: Build, value: Any, text: str, risk: str) -> None:
+    result = await build(_acting(lambda: value, risk=risk, idempotent=True)).run("act")
+
+    assert result.ok
+    assert result.text.startswith(text)
+
+
+@pytest.mark.parametrize("act", [lambda: "x" * (MAX_CHARS + 7), _raising(ToolFailed("x" * (MAX_CHARS + 7)))])
+async def test_a_long_result_or_fault_is_cut_and_says_by_how_much(build: Build, act: Callable[[], Any]) -> None:
+    result = await build(_acting(act)).run("act")
+
+    assert result.text == "x" * MAX_CHARS + "\n[cut: 7 more characters]"
+
+
+async def test_a_result_of_exactly_the_limit_is_whole(build: Build) -> None:
+    assert (await build(_acting(lambda: "x" * MAX_CHARS)).run("act")).text == "x" * MAX_CHARS
+
+
+async def test_a_tool_that_is_gone_since_it_was_allowed_is_an_answer(build: Build) -> None:
+    result = await build().executor.run(_call("act"), thread_id="t", occurrence=0, workspace=Path())
+
+    assert (result.ok, result.text) == (False, "there is no tool 'act' any more")
+
+
+class _Range(BaseModel):
+    first: int
+    last: int
+
+    @model_validator(mode="after")
+    def _in_order(self) -> _Range:
+        if self.last < self.first:
+            raise ValueError("last comes before first")
+        return self
+
+
+async def test_arguments_that_no_longer_fit_are_told_before_anything_runs(build: Build) -> None:
+    @plain_tool(args_schema=_Range)
+    async def act(first: int, last: int) -> str:
+        """Act."""
+        return f"{first}-{last}"
+
+    bench = build(act)
+
+    result = await bench.executor.run(
+        _call("act", first=2, last=1), thread_id="t", occurrence=0, workspace=bench.workspace
+    )
+
+    assert "last comes before first" in result.text
+    assert (result.ok, await bench.states()) == (False, ["failed"])
+    assert "last comes before first" in (bench.executor.assess("act", {"first": 2, "last": 1}).error or "")
+    assert await bench.said("act", first=1, last=2) == "1-2"
+
+
+async def test_a_tool_gets_its_context_hidden_from_the_model_and_can_not_be_handed_another(build: Build) -> None:
+    seen: list[ToolContext] = []
+
+    @tool(risk="medium", untrusted_output=True, idempotent=False)
+    async def act(context: Injected) -> str:
+        """Act."""
+        seen.append(context)
+        return context.idempotency_key
+
+    bench = build(act)
+
+    result = await bench.executor.run(
+        _call("act", context="forged"), thread_id="t", occurrence=0, workspace=bench.workspace
+    )
+
+    [context], [effect] = seen, await bench.ledger.of_thread("t")
+    assert (context.thread_id, context.workspace, context.smtp_url) == ("t", bench.workspace, None)
+    assert result.text == context.idempotency_key == effect["key"]
+    assert result.untrusted
+    assert [one.name for one in bench.executor.offered()] == ["act"]
+    assert "takes no context" in (bench.executor.assess("act", {"context": "forged"}).error or "")
+
+
+async def test_a_plain_langchain_tool_runs_as_high_risk_untrusted_and_once(build: Build) -> None:
+    done: list[str] = []
+
+    @plain_tool
+    def book(room: str) -> dict[str, str]:
+        """Book a room."""
+        done.append(room)
+        return {"booked": room}
+
+    bench = build(book)
+
+    first, again = await bench.run("book", room="A"), await bench.run("book", room="A")
+
+    assert bench.executor.assess("book", {"room": "A"}).risk == "high"
+    assert (json.loads(first.text), first.untrusted, again.reused, done) == ({"booked": "A"}, True, True, ["A"])
+    assert Marks().effect

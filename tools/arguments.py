@@ -1,0 +1,51 @@
+"""A call's arguments as JSON."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+MAX_DEPTH = 50
+"""Deepest nesting of arguments. Far beyond it hashing and storing them would fail half-way."""
+
+
+def plain(checked: BaseModel) -> dict[str, Any]:
+    """Checked arguments as JSON: what is shown to people, stored and hashed is the same thing.
+
+    Raises:
+        TypeError, ValueError: JSON can't hold them, or they are nested too deep.
+    """
+    values = {name: getattr(checked, name) for name in type(checked).model_fields}
+    made: dict[str, Any] = json.loads(json.dumps(values, default=_as_json, allow_nan=False))
+    if _deeper(made, MAX_DEPTH):
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+    return made
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_deeper(one, levels - 1) for one in inner)
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    return to_jsonable_python(value, fallback=str)
+
+
+def canonical(value: Any) -> Any:
+    """The same for all spellings of a value: unicode forms, 1 and 1.0."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {unicodedata.normalize("NFC", str(key)): canonical(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [canonical(one) for one in value]
+    return value
