@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from langchain_core.messages import BaseMessage, ToolMessage
 
 from app.lifespan import Opened, opened
 from app.runs import Runs
@@ -65,3 +66,19 @@ LIST: tuple[str, dict[str, Any]] = ("list_files", {})
 MAIL = ("send_email", {"to": "ann@example.com", "subject": "Hi", "body": "Hello"})
 ORDER = ("place_order", {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25})
 DELETE = ("delete_records", {"table": "suppliers", "ids": ["104"]})
+
+
+async def messages_of(runs: Runs, thread: str) -> list[BaseMessage]:
+    return list((await runs.known(thread)).values["messages"])
+
+
+async def results_of(runs: Runs, thread: str) -> dict[str, str]:
+    return {str(m.name): str(m.content) for m in await messages_of(runs, thread) if isinstance(m, ToolMessage)}
+
+
+def ids_of(report: dict[str, Any], status: str = "pending") -> dict[str, str]:
+    return {row["tool"]: row["id"] for row in report["approvals"] if row["status"] == status}
+
+
+async def decide(services: Opened, approval: str, kind: str, **more: Any) -> None:
+    await services.approvals.decide(approval, {"type": kind, **more}, by="ann")
