@@ -10,6 +10,7 @@ from langchain_core.messages import (
     BaseMessage,
     HumanMessage,
     SystemMessage,
+    ToolCall,
     ToolMessage,
 )
 
@@ -54,6 +55,8 @@ def _paired(messages: Sequence[AnyMessage]) -> Iterator[BaseMessage]:
             continue
         yield message
         if isinstance(message, AIMessage):
-            for call in message.tool_calls:
-                lost = ToolMessage(NO_RESULT, tool_call_id=call["id"], name=call["name"], status="error")
-                yield results.get(call["id"] or "", lost)
+            yield from (results.get(call["id"] or "") or _lost(call) for call in message.tool_calls)
+
+
+def _lost(call: ToolCall) -> ToolMessage:
+    return ToolMessage(NO_RESULT, tool_call_id=call["id"], name=call["name"], status="error")
