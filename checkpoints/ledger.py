@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from checkpoints.database import Connection, Pool
 
@@ -92,7 +92,7 @@ class Ledger:
             "key": key,
             "thread_id": intent.thread_id,
             "tool": intent.tool,
-            "args": Jsonb(storable(intent.args)),
+            "args": Json(storable(intent.args)),
             "holder": holder,
         }
         self._in_flight.add(holder)

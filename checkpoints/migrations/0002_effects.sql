@@ -4,7 +4,7 @@ CREATE TABLE effects (
     position BIGINT GENERATED ALWAYS AS IDENTITY,
     thread_id TEXT NOT NULL,
     tool TEXT NOT NULL,
-    args JSONB NOT NULL,
+    args JSON NOT NULL,  -- not JSONB: shown in the tool's own order
     state TEXT NOT NULL CHECK (state IN ('reserved', 'done', 'failed', 'unknown')),
     result TEXT,
     attempts INT NOT NULL DEFAULT 1,
