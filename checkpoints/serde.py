@@ -21,7 +21,7 @@ def serializer(key: SecretStr | None) -> SerializerProtocol:
     Our state is made of dicts, lists and messages, so no further type is allow-listed.
 
     Raises:
-        BadSetting: the key is not 16, 24 or 32 bytes long.
+        BadSetting: the key is not 16, 24 or 32 bytes long, or what encrypts is not installed.
     """
     strict = JsonPlusSerializer(pickle_fallback=False, allowed_json_modules=None, allowed_msgpack_modules=None)
     if key is None:
@@ -29,7 +29,10 @@ def serializer(key: SecretStr | None) -> SerializerProtocol:
     secret = key.get_secret_value().encode()
     if len(secret) not in KEY_BYTES:
         raise BadSetting(f"BALLAST_ENCRYPTION_KEY must be 16, 24 or 32 bytes long, it has {len(secret)}")
-    return Readable(EncryptedSerializer.from_pycryptodome_aes(strict, key=secret))
+    try:
+        return Readable(EncryptedSerializer.from_pycryptodome_aes(strict, key=secret))
+    except ImportError:
+        raise BadSetting("BALLAST_ENCRYPTION_KEY needs one more package: pip install 'ballast[encryption]'") from None
 
 
 class Readable(SerializerProtocol):

@@ -123,13 +123,14 @@ async def test_an_answer_that_could_mean_another_question_is_refused_before_anyt
     assert after[0]["interrupts"][0]["value"]["action_requests"][0]["name"] == "place_order"
 
 
+@pytest.mark.parametrize("asked_for", [{}, {"durability": "exit"}])
 async def test_steps_are_stored_before_the_next_although_the_client_did_not_ask(
-    client: LangGraphClient, server: Server
+    client: LangGraphClient, server: Server, asked_for: dict[str, Any]
 ) -> None:
     """With the server's own `exit` nothing but the end would be stored."""
     thread = await client.threads.create()
 
-    await client.runs.wait(thread["thread_id"], "react", input=SEARCH, durability="exit")
+    await client.runs.wait(thread["thread_id"], "react", input=SEARCH, **asked_for)
 
     with psycopg.connect(server.database_url) as connection:
         query = "SELECT count(*) FROM checkpoints WHERE thread_id = %s"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,3 +77,11 @@ def test_an_encrypted_value_under_another_key_is_one_clear_error(other: SecretSt
 def test_a_key_of_the_wrong_length_is_refused() -> None:
     with pytest.raises(BadSetting, match="16, 24 or 32 bytes"):
         serializer(SecretStr("short"))
+
+
+def test_a_key_without_the_package_that_encrypts_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "Crypto"] + ["Crypto"]:
+        monkeypatch.setitem(sys.modules, name, None)  # as where it is not installed
+
+    with pytest.raises(BadSetting, match=r"pip install 'ballast\[encryption\]'"):
+        serializer(KEY)
