@@ -1,20 +1,23 @@
-"""A real `langgraph dev` on a database schema of its own."""
+"""The command line in processes of its own, and a real `langgraph dev`, each on a database schema of its own."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import yaml
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -104,3 +107,81 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     running.kill()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+
+ORDER = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}
+MAIL = {"name": "send_email", "args": {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}}
+DELETE = {"name": "delete_records", "args": {"table": "suppliers", "ids": ["104"]}}
+LIST = {"name": "list_files", "args": {}}
+
+Ballast = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+Script = Callable[..., str]
+
+
+@pytest.fixture
+def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
+    office = shutil.copytree(ROOT / "examples/office", tmp_path / "office", ignore=shutil.ignore_patterns("outbox"))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI", "BALLAST", "LANGSMITH"))}
+    return kept | {"DATABASE_URL": database_url, "BALLAST_WORKSPACE": str(office), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def ballast(environment: dict[str, str]) -> Ballast:
+    def run(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.cli", *args],
+            env=environment | variables,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Starts a command and does not wait for it; what still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "app.cli", *args]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, env=environment, text=True, stdout=pipe, stderr=pipe))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    def write(*turns: dict[str, Any], **lists: Any) -> str:
+        path = tmp_path / "script.yaml"
+        path.write_text(yaml.safe_dump({"turns": list(turns), **lists}))
+        return f"scripted:{path}"
+
+    return write
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+    """The whole contract of a failure: one line on stderr that says these things, and the exit code."""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ballast: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.returncode == code, done.stderr
+    for words in said:
+        assert words in lines[0]
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return
+    pytest.fail(f"never said {words!r}")

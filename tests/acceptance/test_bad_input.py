@@ -1,0 +1,138 @@
+"""Bad input: one line on stderr that says what to do, the right exit code, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg
+import pytest
+
+from tests.acceptance.conftest import LIST, MAIL, ORDER, Ballast, Script, Start, one_line, wait_for
+
+
+def test_a_decision_that_comes_too_late_says_what_by_whom_when(ballast: Ballast, script: Script) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"tool_calls": [ORDER]}, {"content": "Done."}))
+    [row] = json.loads(ballast("approvals", "list", "--json").stdout)
+    ballast("approvals", "reject", row["id"], "-m", "no")
+
+    one_line(ballast("approvals", "approve", row["id"]), 2, "already decided: rejected by", "at 20")
+
+
+def test_of_several_decisions_none_is_taken_when_one_can_not_be(ballast: Ballast, script: Script) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"tool_calls": [ORDER, MAIL]}, {"content": "Done."}))
+    ids = [row["id"] for row in json.loads(ballast("approvals", "list", "--json").stdout)]
+
+    one_line(ballast("approvals", "approve", *ids, "ap-0"), 2, "no approval 'ap-0'")
+
+    assert {row["status"] for row in json.loads(ballast("approvals", "list", "--json").stdout)} == {"pending"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('{"quantity": "many"}', "quantity"),
+        ('{"colour": "red"}', "takes no colour"),
+        ("[1]", "JSON object"),
+        ("{", "not JSON"),
+    ],
+)
+def test_an_edit_that_does_not_fit_is_refused_and_nothing_is_lost(
+    ballast: Ballast, script: Script, arguments: str, said: str
+) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"tool_calls": [ORDER]}, {"content": "Done."}))
+    [row] = json.loads(ballast("approvals", "list", "--json").stdout)
+
+    one_line(ballast("approvals", "edit", row["id"], "--args", arguments), 2, said)
+
+    edited = ballast("approvals", "edit", row["id"], "--args", '{"quantity": "1"}', "--resume", "--json")
+    assert json.loads(edited.stdout)["outcome"] == "completed"
+    [effect] = json.loads(ballast("effects", "t", "--json").stdout)
+    assert effect["args"]["quantity"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "  "], 2, "the task is empty"),
+        (["run", "go", "--graph", "tree"], 2, "no graph 'tree'"),
+        (["run", "go", "--max-iterations", "0"], 2, "--max-iterations"),
+        (["run", "go", "--max-usd", "nan"], 2, "--max-usd"),
+        (["run", "go", "--model", "gpt"], 2, "openai:NAME, scripted:FILE.yaml, offline"),
+        (["run", "go", "--model", "openai:gpt-4o"], 2, "OPENAI_API_KEY"),
+        (["run", "go", "--model", "offline,,offline"], 2, "empty member"),
+        (["run", "go", "--model", "scripted:nowhere.yaml"], 2, "nowhere.yaml"),
+        (["run", "go", "--workspace", "/no/such/folder"], 2, "/no/such/folder"),
+        (["run"], 2, "Missing argument 'task'; see 'ballast --help'"),
+        (["run", "go", "--max-usd", "much"], 2, "Invalid value for '--max-usd'"),
+        (["run", "go", "--colour", "red"], 2, "No such option: --colour"),
+        (["run", "go", "--thread", ""], 2, "'' is no thread id"),
+        (["run", "go", "--thread", "x" * 300], 2, "1 to 255 printable characters"),
+        (["run", "go", "--thread", "a\udcff"], 2, "'a\\udcff' is not UTF-8 text"),
+        (["launch"], 2, "No such command 'launch'"),
+        (["resume", "nobody"], 2, "no thread 'nobody'"),
+        (["history", "nobody"], 2, "no thread 'nobody'"),
+        (["effects", "nobody"], 2, "no thread 'nobody'"),
+        (["replay", "nobody", "--from", "act"], 2, "no thread 'nobody'"),
+        (["replay", "nobody"], 2, "either --from NODE or --checkpoint ID"),
+        (["approvals", "approve", "ap-0"], 2, "no approval 'ap-0'"),
+        (["approvals", "show", "ap-0"], 2, "no approval 'ap-0'"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(
+    ballast: Ballast, arguments: list[str], code: int, said: str
+) -> None:
+    one_line(ballast(*arguments), code, said)
+
+
+def test_a_script_with_a_wrong_field_names_file_turn_and_field(ballast: Ballast, script: Script) -> None:
+    one_line(ballast("run", "go", "--model", script({"contents": "x"})), 2, "script.yaml", "turn 1", "contents")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"DATABASE_URL": "postgresql://u:s3cret@127.0.0.1:1/x"}, "127.0.0.1:1/x"),
+        ({"BALLAST_MAX_ITERATIONS": "-3"}, "BALLAST_MAX_ITERATIONS"),
+        ({"BALLAST_ENCRYPTION_KEY": "short"}, "16, 24 or 32 bytes"),
+        ({"BALLAST_MODEL": "nonsense"}, "nonsense"),
+    ],
+)
+def test_a_bad_environment_is_one_line(ballast: Ballast, variables: dict[str, str], said: str) -> None:
+    done = ballast("run", "go", **variables)
+
+    one_line(done, 2, said)
+    assert "s3cret" not in done.stderr
+
+
+def test_a_newer_schema_is_refused_naming_both_versions(ballast: Ballast, database_url: str) -> None:
+    ballast("doctor")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("INSERT INTO ballast_schema (version) VALUES (999)")
+
+    one_line(ballast("run", "go"), 2, "version 999", "update Ballast")
+
+
+def test_an_encrypted_thread_without_its_key_is_one_line(ballast: Ballast, script: Script) -> None:
+    key = {"BALLAST_ENCRYPTION_KEY": "0123456789abcdef"}
+    ballast("run", "go", "--thread", "t", "--model", script({"content": "x"}), **key)
+
+    one_line(ballast("history", "t"), 2, "BALLAST_ENCRYPTION_KEY")
+    assert ballast("history", "t", **key).returncode == 0
+
+
+def test_the_database_going_away_in_the_middle_is_one_line(
+    script: Script, start: Start, environment: dict[str, str], ballast: Ballast
+) -> None:
+    model = script({"tool_calls": [LIST]}, {"content": "x", "delay_s": 2})
+    run = start("run", "go", "--thread", "t", "--model", model)
+    wait_for(run, "act")
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("ALTER TABLE checkpoint_writes RENAME TO gone")
+    _, err = run.communicate(timeout=60)
+    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("ALTER TABLE gone RENAME TO checkpoint_writes")
+
+    assert run.returncode == 2
+    assert "what is stored is safe: go on with 'ballast resume THREAD'" in err
+    assert "Traceback" not in err
+    assert json.loads(ballast("resume", "t", "--json").stdout)["outcome"] == "completed"
