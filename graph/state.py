@@ -67,6 +67,7 @@ class RawResult(TypedDict):
     call_id: str
     tool: str
     text: str
+    ok: bool
     note: NotRequired[str]
 
 

@@ -78,7 +78,7 @@ def _message(call: Call, result: ToolResult) -> ToolMessage:
 
 
 def _raw(call: Call, result: ToolResult) -> RawResult:
-    raw = RawResult(call_id=call["id"], tool=call["name"], text=result.text)
+    raw = RawResult(call_id=call["id"], tool=call["name"], text=result.text, ok=result.ok)
     if note := call.get("note"):
         raw["note"] = note
     return raw

@@ -15,6 +15,7 @@ from langchain_core.messages import (
 )
 
 from graph.state import State
+from services.cleaning import defused
 
 SYSTEM = """You are an agent that does office work with the tools you are given.
 
@@ -44,7 +45,8 @@ def conversation(state: State) -> list[BaseMessage]:
     """
     head: list[BaseMessage] = [SystemMessage(SYSTEM)]
     if summary := state.get("summary"):
-        head.append(HumanMessage(f"{SUMMARY_HEADER}\n<untrusted>\n{summary}\n</untrusted>"))
+        # Made of wrapped results, it may hold their delimiters.
+        head.append(HumanMessage(f"{SUMMARY_HEADER}\n<untrusted>\n{defused(summary)}\n</untrusted>"))
     return [*head, *_paired(state["messages"])]
 
 

@@ -30,6 +30,7 @@ async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
                 tool_call_id=raw["call_id"],
                 name=raw["tool"],
                 id=f"r-{raw['call_id']}",
+                status="success" if raw["ok"] else "error",
             )
         )
     if findings:

@@ -63,10 +63,15 @@ def clean(raw: str) -> str:
     text = visible_text(raw) if _LOOKS_LIKE_HTML.search(raw) else raw
     text = "".join(char for char in text if _shows(char))
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
-    text = _DELIMITER.sub(_NO_BRACKET, text)
+    text = defused(text)
     if len(text) <= MAX_CHARS:
         return text
     return f"{text[:MAX_CHARS]}\n[cut: {len(text) - MAX_CHARS} more characters]"
+
+
+def defused(text: str) -> str:
+    """The text without our delimiter: it can't end the block it is shown in."""
+    return _DELIMITER.sub(_NO_BRACKET, text)
 
 
 def _shows(char: str) -> bool:

@@ -213,3 +213,13 @@ async def test_a_resume_that_keeps_more_results_folds_nothing(runs: Runs, script
     assert report["outcome"] == "completed"
     assert set(await results_of(runs, "t")) == {"list_files", "send_email"}
     assert report["usage"]["model_calls"] == 3
+
+
+async def test_an_untrusted_tool_that_fails_counts_as_failed(runs: Runs, script: Script) -> None:
+    nowhere = calls(("read_file", {"path": "nowhere.txt"}))
+
+    report = await runs.start("go", thread_id="t", context=script(nowhere, say("never"), max_iterations=1))
+
+    [result] = [one for one in await messages_of(runs, "t") if isinstance(one, ToolMessage)]
+    assert result.status == "error"
+    assert "Done:" not in report["answer"]
