@@ -1,0 +1,71 @@
+"""`make demo`, as it is typed: once piped, once on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.acceptance.conftest import ROOT, Ballast
+
+DEMO = [sys.executable, "-m", "app.demo"]
+
+
+@pytest.fixture
+def demo_environment(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name != "BALLAST_WORKSPACE"}
+
+
+def test_the_demo_kills_itself_goes_on_in_another_process_and_ends_with_its_effects(
+    demo_environment: dict[str, str], ballast: Ballast
+) -> None:
+    done = subprocess.run(DEMO, cwd=ROOT, env=demo_environment, capture_output=True, text=True, check=False)
+
+    told = done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b[" not in told
+    story = [
+        "reason  search_documents", "act  read_mail", "sanitize  4 results", "waiting  ap-", "high: spends money",
+        "critical: deletes records", "killed  SIGKILL", "approvals list", "approvals approve", "ballast resume",
+        "act  place_order: ok", "act  send_email: ok", "not done. A person rejected this call",
+        "outcome    │ completed", "tool calls │ 9", "place_order done, send_email done", "Try next:",
+    ]  # fmt: skip
+    places = [told.find(words) for words in story]
+    assert -1 not in places, dict(zip(story, places, strict=True))
+    assert places == sorted(places)
+    with psycopg.connect(demo_environment["DATABASE_URL"]) as connection:
+        assert connection.execute("SELECT item, quantity FROM orders").fetchall() == [("Standing desk", 4)]
+    for command in re.findall(r"^  \.venv/bin/ballast (.+)$", told, re.MULTILINE):
+        assert ballast(*command.split()).returncode == 0
+
+
+def test_on_a_terminal_it_is_coloured(demo_environment: dict[str, str], tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    shown = tmp_path / "shown"
+    with subprocess.Popen(
+        DEMO, cwd=ROOT, env=demo_environment | {"TERM": "xterm"}, stdout=theirs, stderr=theirs
+    ) as run:
+        os.close(theirs)
+        with shown.open("wb") as out:
+            out.writelines(_until_closed(ours))
+        os.close(ours)
+
+    assert run.returncode == 0
+    assert b"\x1b[1;31m          killed" in shown.read_bytes()
+    assert b"\x1b[36m          reason" in shown.read_bytes()
+
+
+def _until_closed(terminal: int) -> list[bytes]:
+    """All that was written; a terminal whose other side is closed raises instead of ending."""
+    chunks = []
+    while True:
+        try:
+            chunks.append(os.read(terminal, 65_536))
+        except OSError:
+            return chunks
