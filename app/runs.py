@@ -13,9 +13,11 @@ from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot
 
+from app.history import history
 from app.lifespan import Opened
 from app.report import next_nodes, outcome_of, report
-from graph.context import Context, LocalContext
+from graph.client_input import explicit_fields
+from graph.context import Context, LocalContext, Run
 from graph.durable import DurableGraph
 from graph.errors import BadSetting, NotFound, ThreadWaiting
 from graph.react import react
@@ -51,20 +53,12 @@ class Runs:
             ThreadWaiting: the thread waits for a person.
         """
         thread_id = str(uuid4()) if thread_id is None else thread_id
-        chain = context.model if "model" in context.model_fields_set else self.opened.services.defaults.model
-        self.opened.check_chain(chain)
-        await asyncio.to_thread(self._check_workspace, context)
         snapshot = await self.graph.aget_state(_config(thread_id))
         if snapshot.interrupts:
             raise ThreadWaiting(thread_id)
+        await self._check(snapshot, context)
         message = HumanMessage(task, id=uuid4().hex)
         return await self._stream({"messages": [message]}, _config(thread_id), context)
-
-    def _check_workspace(self, context: LocalContext) -> None:
-        given = "workspace" in context.model_fields_set
-        workspace = context.workspace if given else self.opened.settings.workspace
-        if not workspace.is_dir():
-            raise BadSetting(f"the workspace {workspace} is no folder: set --workspace or BALLAST_WORKSPACE")
 
     async def resume(self, thread_id: str, *, context: Context) -> dict[str, Any]:
         """Go on with whatever was decided so far, or after a crash from the last checkpoint.
@@ -74,8 +68,20 @@ class Runs:
         snapshot = await self.known(thread_id)
         if not next_nodes(snapshot):
             return await report(self.opened, snapshot)
-        self.opened.check_chain(snapshot.values.get("settings", {}).get("model", "offline"))
+        await self._check(snapshot, context)
         return await self._stream(None, _config(thread_id), context)
+
+    async def _check(self, snapshot: StateSnapshot, context: Context) -> None:
+        """Refuse what would only fail on the way: a chain that can't run, a workspace that is not there.
+
+        Raises:
+            BadSetting: see above.
+        """
+        run = Run(services=self.opened.services, explicit=explicit_fields(context))
+        chosen = run.context(snapshot.values)
+        self.opened.check_chain(chosen.model)
+        if not await asyncio.to_thread(chosen.workspace.is_dir):
+            raise BadSetting(f"the workspace {chosen.workspace} is no folder: set --workspace or BALLAST_WORKSPACE")
 
     async def replay(self, thread_id: str, checkpoint_id: str) -> dict[str, Any]:
         """Fork the thread at a checkpoint and run on from there; the old branch stays.
@@ -102,21 +108,24 @@ class Runs:
             NotFound: no such thread, node or checkpoint.
         """
         await self.known(thread_id)
-        if node and node not in self.graph.nodes:
-            names = ", ".join(name for name in self.graph.nodes if not name.startswith("__"))
-            raise NotFound("node", node, f"the graph has {names}")
-        async for snapshot in self.snapshots(thread_id):
-            if checkpoint_id == snapshot.config["configurable"]["checkpoint_id"] or (
-                node and node in next_nodes(snapshot)
-            ):
-                return snapshot
+        names = [name for name in self.graph.nodes if not name.startswith("__")]
+        if node and node not in names:
+            raise NotFound("node", node, f"the graph has {', '.join(names)}")
+        for row in await self.history(thread_id):
+            if checkpoint_id == row["checkpoint_id"] or (node and node in row["next"]):
+                [found] = [one async for one in self.snapshots(thread_id, row["checkpoint_id"])]
+                return found
         if node:
             raise NotFound("node", node, f"thread {thread_id} never reached it")
         raise NotFound("checkpoint", checkpoint_id or "", f"see 'ballast history {thread_id}'")
 
-    def snapshots(self, thread_id: str) -> AsyncIterator[StateSnapshot]:
-        """All states of a thread, newest first."""
-        return self.graph.aget_state_history(_config(thread_id))
+    async def history(self, thread_id: str) -> list[dict[str, Any]]:
+        """A thread's checkpoints, newest first, as `ballast history` prints them."""
+        return await history(self.graph, self.opened.saver, thread_id)
+
+    def snapshots(self, thread_id: str, checkpoint_id: str | None = None) -> AsyncIterator[StateSnapshot]:
+        """States of a thread, newest first; each is rebuilt from its ancestors, so ask for one where you can."""
+        return self.graph.aget_state_history(_config(thread_id, checkpoint_id))
 
     async def _stream(self, update: Any, config: RunnableConfig, context: Context) -> dict[str, Any]:
         thread_id = config["configurable"]["thread_id"]

@@ -27,10 +27,11 @@ STATUS = {
 
 COLUMNS = (
     "id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, status, decision, "
-    "decided_by, decided_at, created_at"
+    "decided_by, decided_at, applied_at, created_at"
 )
 
 SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
+SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
 UNAPPLIED = """
 SELECT id, call_id, tool, args FROM approvals
 WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL ORDER BY position
@@ -58,7 +59,7 @@ WHERE id = %s AND status = 'pending' RETURNING {COLUMNS}
 APPLY = "UPDATE approvals SET applied_at = now() WHERE id = ANY(%s) AND applied_at IS NULL"
 CLOSE = """
 UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
-WHERE id = ANY(%s) AND status = 'pending'
+WHERE thread_id = %s AND status = 'pending'
 """
 CLOSE_OTHERS = """
 UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
@@ -90,17 +91,17 @@ class PostgresApprovals:
             rows = [_row(approval_id, call, question) for approval_id, call in zip(ids, calls, strict=True)]
             await cursor.executemany(UPSERT, rows)
             await cursor.execute(CLOSE_OTHERS, (Json(REPLACED), question.thread_id, ids))
-        return await self._by_ids(ids)
+        return await self.get_all(ids)
 
     async def _ids(self, cursor: Cursor, calls: Sequence[Call], question: Question) -> list[str]:
-        """Each call's row: the one it was asked under, else one no run has applied yet, else a new one."""
+        """Each call's row: one for this very call that no run has applied yet, else a new one."""
         await cursor.execute(UNAPPLIED, (question.thread_id, [call["id"] for call in calls]))
-        unapplied = {row["call_id"]: row for row in await cursor.fetchall()}
+        unapplied = await cursor.fetchall()
         ids = []
         for call in calls:
-            row = unapplied.get(call["id"])
-            same = row and (row["tool"], row["args"]) == (call["name"], call["args"])
-            ids.append(call.get("approval_id") or (row["id"] if row and same else _new_id(question, call)))
+            wanted = (call["id"], call["name"], call["args"])
+            same = [row["id"] for row in unapplied if (row["call_id"], row["tool"], row["args"]) == wanted]
+            ids.append(same[-1] if same else _new_id(question, call))
         return ids
 
     async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
@@ -114,15 +115,26 @@ class PostgresApprovals:
             return row
         raise AlreadyDecided(await self.get(approval_id))
 
-    async def close(self, approval_ids: Sequence[str]) -> None:
+    async def close(self, thread_id: str) -> None:
         """See `graph.approvals.Approvals.close`."""
         async with self._pool.connection() as connection:
-            await connection.execute(CLOSE, (Json(ENDED), list(approval_ids)))
+            await connection.execute(CLOSE, (Json(ENDED), thread_id))
 
     async def apply(self, approval_ids: Sequence[str]) -> None:
         """See `graph.approvals.Approvals.apply`."""
         async with self._pool.connection() as connection:
             await connection.execute(APPLY, (list(approval_ids),))
+
+    async def asked_by(
+        self, thread_id: str, *, interrupt_ids: Sequence[str] | None = None, checkpoint_id: str | None = None
+    ) -> list[Approval]:
+        """See `graph.approvals.Approvals.asked_by`."""
+        if interrupt_ids is not None:
+            return [row for row in await self.find(thread_id=thread_id) if row.interrupt_id in interrupt_ids]
+        query, where = (SHOWN, (thread_id, checkpoint_id)) if checkpoint_id else (SHOWN_LAST, (thread_id,))
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(query, where)).fetchone()
+        return await self.get_all(row["approval_ids"]) if row else []
 
     async def times_asked(self, thread_id: str) -> int:
         """See `graph.approvals.Approvals.times_asked`."""
@@ -136,7 +148,7 @@ class PostgresApprovals:
         Raises:
             NotFound: there is none.
         """
-        rows = await self._by_ids([approval_id])
+        rows = await self.get_all([approval_id])
         if not rows:
             raise NotFound("approval", approval_id, "see 'ballast approvals list'")
         return rows[0]
@@ -153,13 +165,14 @@ class PostgresApprovals:
             await cursor.execute(query, {"thread": thread_id, "pending": pending})
             return await cursor.fetchall()
 
-    async def _by_ids(self, ids: Sequence[str]) -> list[Approval]:
+    async def get_all(self, approval_ids: Sequence[str]) -> list[Approval]:
+        """See `graph.approvals.Approvals.get_all`."""
         query = f"SELECT {COLUMNS} FROM approvals WHERE id = ANY(%s)"  # noqa: S608 - COLUMNS is a constant
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=class_row(Approval))
-            await cursor.execute(query, (list(ids),))
+            await cursor.execute(query, (list(approval_ids),))
             rows = {row.id: row for row in await cursor.fetchall()}
-        return [rows[one] for one in ids if one in rows]
+        return [rows[one] for one in approval_ids if one in rows]
 
 
 def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from psycopg import AsyncConnection, OperationalError
 from checkpoints.database import CONNECT_SECONDS
 from graph.errors import ThreadBusy
 
-# Two 32-bit keys: ours, and the thread's hash. Postgres drops the lock when the session ends, kill -9 included.
-TRY = "SELECT pg_try_advisory_lock(hashtext('ballast thread'), hashtext(%s))"
-RELEASE = "SELECT pg_advisory_unlock(hashtext('ballast thread'), hashtext(%s))"
+# Postgres drops the lock when the session ends, kill -9 included.
+TRY = "SELECT pg_try_advisory_lock(hashtextextended(%s, 1))"
+RELEASE = "SELECT pg_advisory_unlock(hashtextextended(%s, 1))"
 
 
 class ThreadLocks:

@@ -30,7 +30,19 @@ class Approval:
     """{"type", "args"?, "message"?} as it was taken."""
     decided_by: str | None = None
     decided_at: datetime | None = None
+    applied_at: datetime | None = None
+    """When a run took the decision over; None before that."""
     created_at: datetime | None = None
+
+    def allows(self, call: Call, thread_id: str) -> bool:
+        """Whether this decision lets exactly this call of this thread run. Nothing lets a critical one run."""
+        granted = self.decision["args"] if self.status == "edited" and self.decision else self.args
+        return (
+            self.status in ("approved", "edited")
+            and self.risk != "critical"
+            and (self.thread_id, self.call_id, self.tool, granted)
+            == (thread_id, call["id"], call["name"], call["args"])
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +80,16 @@ class Approvals(Protocol):
         """
         ...
 
+    async def get_all(self, approval_ids: Sequence[str]) -> list[Approval]:
+        """These rows, in this order; unknown ids are left out."""
+        ...
+
+    async def asked_by(
+        self, thread_id: str, *, interrupt_ids: Sequence[str] | None = None, checkpoint_id: str | None = None
+    ) -> list[Approval]:
+        """The rows an answer is about: asked under these interrupts, or shown at this checkpoint, or shown last."""
+        ...
+
     async def times_asked(self, thread_id: str) -> int:
         """How many lists were shown since the thread's last request: one is what a bare answer can mean."""
         ...
@@ -76,6 +98,6 @@ class Approvals(Protocol):
         """Note that a run has taken these decisions over: a replay asks anew."""
         ...
 
-    async def close(self, approval_ids: Sequence[str]) -> None:
-        """Mark those that are still pending as cancelled: the run they belong to has ended."""
+    async def close(self, thread_id: str) -> None:
+        """Mark what is still pending as cancelled: the run it belongs to has ended."""
         ...

@@ -234,17 +234,19 @@ class Run:
     """The context fields this invocation set itself."""
     durable: bool = True
     """False on a run without a thread: nothing can wait in it."""
-    answered: frozenset[str] | None = frozenset()
-    """Ids of the interrupts this invocation answers; None for an answer that names none."""
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    """The answers this invocation came with, by interrupt id."""
+    bare_answer: Any = None
+    """An answer that names no interrupt; None when there is none."""
 
-    def answers(self, interrupt_id: str) -> bool:
-        """Whether this invocation came with an answer to that interrupt."""
-        return self.answered is None or interrupt_id in self.answered
+    def answer_to(self, interrupt_id: str) -> Any:
+        """The answer this invocation came with for that interrupt; None when there is none."""
+        return self.answers.get(interrupt_id, self.bare_answer)
 
     def settings(self) -> dict[str, Any]:
         """What a new input writes to the thread's `settings`."""
         return {"defaults": self.services.defaults.kept(), "explicit": self.explicit}
 
-    def context(self, state: State) -> LocalContext:
+    def context(self, state: State | dict[str, Any]) -> LocalContext:
         """This run's settings: explicit, else kept with the thread, else the environment's."""
         return LocalContext(**{**self.services.defaults.kept(), **state.get("settings", {}), **self.explicit})

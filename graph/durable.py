@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Protocol
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.pregel._utils import is_xxh3_128_hexdigest
-from langgraph.types import Command
-from pydantic import ValidationError
+from langgraph.types import StateUpdate
 
+from graph import client_input
+from graph.approvals import Approvals
+from graph.client_input import Answer
 from graph.context import Context, Run, Services
-from graph.errors import AmbiguousAnswer, BadSetting
+from graph.errors import AlreadyDecided, AmbiguousAnswer
 from graph.state import Input, State
 
 SUPER_STEPS = 100_000
@@ -61,22 +63,31 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         engine = await self.open_engine()
         configurable = (config or {}).get("configurable", {})
         saver = configurable.get("__pregel_checkpointer") or self.checkpointer
-        answered = answered_by(input)
-        run = Run(services=engine.services, explicit=explicit_fields(context), durable=bool(saver), answered=answered)
-        if isinstance(input, dict):
-            input = {**input, "settings": run.settings()}  # noqa: A001
+        answer = client_input.answer_in(input)
+        run = Run(
+            services=engine.services,
+            explicit=client_input.explicit_fields(context),
+            durable=bool(saver),
+            answers=answer.by_id,
+            bare_answer=answer.bare,
+        )
+        input = client_input.checked(input, run.settings())  # noqa: A001
         thread_id = configurable.get("thread_id")
         guard = engine.hold(thread_id) if saver and thread_id else nullcontext()
         stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run
         options |= {"context": run, "durability": "sync" if saver else None}
         async with guard:
-            # An answer that names neither its interrupt nor its checkpoint can mean one question only.
-            if answered is None and thread_id and not configurable.get("checkpoint_id"):
-                times = await engine.services.approvals.times_asked(thread_id)
-                if times > 1:
-                    raise AmbiguousAnswer(thread_id, times)
+            if thread_id and answer != Answer():
+                await _check_in_time(engine.services.approvals, answer, thread_id, configurable.get("checkpoint_id"))
             async for chunk in stream(input, {**(config or {}), "recursion_limit": SUPER_STEPS}, **options):
                 yield chunk
+
+    async def abulk_update_state(
+        self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
+    ) -> RunnableConfig:
+        """See `Pregel.abulk_update_state`: how Studio and the SDK edit a state."""
+        checked = [[client_input.checked_update(update) for update in superstep] for superstep in supersteps]
+        return await super().abulk_update_state(config, checked)
 
     def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
         """The input a client sends; `settings` is filled in here, whatever was sent."""
@@ -93,28 +104,21 @@ def durable(
     return DurableGraph(open_engine=open_engine, **compiled.__dict__)
 
 
-def answered_by(given: Any) -> frozenset[str] | None:
-    """Ids of the interrupts a run's input answers: none for a message, None for an answer that names none.
-
-    LangGraph's own rule: a mapping whose keys all are interrupt ids is keyed by them, all else is one answer.
-    """
-    answer = given.resume if isinstance(given, Command) else None
-    if answer is None:
-        return frozenset()
-    keyed = isinstance(answer, dict) and all(is_xxh3_128_hexdigest(key) for key in answer)
-    return frozenset(answer) if keyed else None
-
-
-def explicit_fields(context: Any) -> dict[str, Any]:
-    """The fields a caller set itself, validated; a value equal to the default still counts.
+async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, checkpoint_id: str | None) -> None:
+    """Refuse an answer before anything runs that could mean another question, or that comes too late.
 
     Raises:
-        BadSetting: a field is unknown or out of bounds.
+        AmbiguousAnswer: it names neither interrupt nor checkpoint, and the thread was asked more than once.
+        AlreadyDecided: all it could decide was decided before, and a run has gone on with that.
     """
-    try:
-        checked = context if isinstance(context, Context) else Context.model_validate(context or {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadSetting(f"context field {field}: {first['msg']} (got {first['input']!r})") from None
-    return checked.model_dump(include=checked.model_fields_set, mode="json")
+    if answer.by_id:
+        meant = await approvals.asked_by(thread_id, interrupt_ids=list(answer.by_id))
+    elif checkpoint_id:
+        meant = await approvals.asked_by(thread_id, checkpoint_id=checkpoint_id)
+    else:
+        times = await approvals.times_asked(thread_id)
+        if times > 1:
+            raise AmbiguousAnswer(thread_id, times)
+        meant = await approvals.asked_by(thread_id)
+    if meant and all(row.applied_at for row in meant):
+        raise AlreadyDecided(meant[0])

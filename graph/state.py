@@ -54,7 +54,7 @@ class Call(TypedDict):
     status: Literal["ready", "ask"]
     """`ready` may run now; `ask` waits for a person."""
     approval_id: NotRequired[str]
-    """The approval row this call was first asked under."""
+    """The approval row that lets the call run; `act` asks the row, not this state."""
     note: NotRequired[str]
     """What the model is told beside the result, such as that a person edited the arguments."""
     refused: NotRequired[str]
@@ -184,6 +184,9 @@ class State(Input, total=False):
 
     findings: Annotated[list[Finding], add_findings]
     """What the injection detector has seen in this thread."""
+
+    lost: list[str]
+    """Decisions of the last answer that came too late: what was decided instead, by whom and when."""
 
     intents: Annotated[dict[str, int], merge_counts]
     """How many times each effect (by digest of tool and arguments) was started on this branch."""

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import Run, ToolResult
+from graph.context import Run, Services, ToolResult
 from graph.state import Call, RawResult, State
 
 AT_ONCE = 8
@@ -21,17 +21,21 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     info = runtime.execution_info
     thread_id = (info.thread_id if info else None) or ""
     started = services.clock.monotonic()
-    ready = [call for call in state["calls"] if call["status"] == "ready"]
+    ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
     occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(call: Call, occurrence: int) -> ToolResult:
+        if fault := faults.get(call["id"]):
+            return ToolResult(text=fault, untrusted=False, ok=False)
         async with slots:
             return await services.tools.run(
                 call, thread_id=thread_id, occurrence=occurrence, workspace=context.workspace
             )
 
-    results = await asyncio.gather(*map(run, ready, occurrences))
+    # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
+    ended = await asyncio.gather(*map(run, ready, occurrences), return_exceptions=True)
+    results = [_raised(one) for one in ended]
     services.telemetry.annotate(
         tools=[
             {"tool": call["name"], "risk": call["risk"], "ok": result.ok, "reused": result.reused}
@@ -44,7 +48,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     pairs = list(zip(ready, results, strict=True))
     update: dict[str, Any] = {
         "messages": [_message(call, result) for call, result in pairs if not result.untrusted],
-        "calls": [call for call in state["calls"] if call["status"] != "ready"],
+        "calls": [*held, *(call for call in state["calls"] if call["status"] != "ready")],
         "usage": usage,
     }
     if raw := [_raw(call, result) for call, result in pairs if result.untrusted]:
@@ -52,6 +56,38 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if intents:
         update["intents"] = intents
     return update
+
+
+async def _allowed(
+    ready: list[Call], services: Services, thread_id: str
+) -> tuple[list[Call], list[Call], dict[str, str]]:
+    """(those that may run, those that must be asked about, why one of the first can't), whatever the state says.
+
+    A state can be edited by hand, copied to another thread, or older than today's rules: a call above low runs
+    only by the row that a person decided for exactly this call of this thread.
+    """
+    rows = {}
+    if ids := [call["approval_id"] for call in ready if "approval_id" in call]:
+        rows = {row.id: row for row in await services.approvals.get_all(ids)}
+    may_run: list[Call] = []
+    held: list[Call] = []
+    faults: dict[str, str] = {}
+    for call in ready:
+        found = services.tools.assess(call["name"], call["args"])
+        row = rows.get(call.get("approval_id", ""))
+        if found.error:
+            faults[call["id"]] = found.error
+        if found.error or found.risk == "low" or (found.risk != "critical" and row and row.allows(call, thread_id)):
+            may_run.append(call)
+        else:
+            held.append({**call, "risk": found.risk, "reason": found.reason, "status": "ask"})
+    return may_run, held, faults
+
+
+def _raised(ended: ToolResult | BaseException) -> ToolResult:
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended
 
 
 def _count_intents(ready: list[Call], run: Run, known: dict[str, int]) -> tuple[list[int], dict[str, int]]:

@@ -43,17 +43,23 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         deadline=run.services.clock.now() + timedelta(seconds=run.context(state).approval_seconds),
     )
     shown = await approvals.ask(asked, question)
+    lost: list[str] = []
     refused: dict[str, str] = {}
+    answer = run.answer_to(question.interrupt_id)
     # Decided elsewhere and not answered here, there is nothing to wait for: what is decided goes on at once.
-    if run.answers(question.interrupt_id) or all(row.status == "pending" for row in shown):
-        waits = decisions.waiting_as(row.risk for row in shown)
-        run.services.telemetry.annotate_run(**totals(state, waits))
-        answer = interrupt(decisions.request(shown, asked))
-        for row, decision in decisions.match(answer, shown):
+    if answer is not None or all(row.status == "pending" for row in shown):
+        run.services.telemetry.annotate_run(**totals(state, decisions.waiting_as(row.risk for row in shown)))
+        stored = interrupt(decisions.request(shown, asked))
+        # A checkpoint keeps the first answer it was given; this run may have come with another.
+        taken = decisions.match(stored if answer is None else answer, shown)
+        refused = {row.id: taken.problem for row in shown if taken.problem}
+        for row, decision in taken.decisions:
             try:
                 checked = decisions.checked(row, decision, run.services.tools)
                 await approvals.decide(row.id, checked, by=decisions.sender(config))
-            except (AlreadyDecided, InvalidDecision) as problem:
+            except AlreadyDecided as late:
+                lost.append(str(late))
+            except InvalidDecision as problem:
                 refused[row.id] = str(problem)
         shown = await approvals.ask(asked, question)
     run.services.telemetry.annotate(
@@ -62,7 +68,7 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         ]
     )
     await approvals.apply([row.id for row in shown if row.status != "pending"])
-    return _take_over(state["calls"], {row.call_id: row for row in shown}, refused)
+    return {**_take_over(state["calls"], {row.call_id: row for row in shown}, refused), "lost": lost}
 
 
 def _request_id(state: State) -> str:
@@ -81,7 +87,7 @@ def _take_over(calls: list[Call], rows: dict[str, Approval], refused: dict[str, 
         if row is None:
             left.append(call)
         elif row.status == "pending":
-            left.append({**call, "approval_id": row.id, "refused": refused.get(row.id, "")})
+            left.append({**call, "refused": refused.get(row.id, "")})
         elif row.status in ("approved", "edited") and row.risk != "critical":
             left.append(_released(call, row))
         else:
@@ -94,7 +100,8 @@ def _take_over(calls: list[Call], rows: dict[str, Approval], refused: dict[str, 
 
 
 def _released(call: Call, row: Approval) -> Call:
-    released: Call = {**call, "status": "ready", "approval_id": row.id}
+    """What the row lets run: its own arguments, or a person's edit of them."""
+    released: Call = {**call, "args": row.args, "status": "ready", "approval_id": row.id}
     if row.status == "edited" and row.decision:
         released["args"] = row.decision["args"]
         released["note"] = f"A person changed the arguments to {row.decision['args']}; this is what ran."

@@ -7,7 +7,8 @@ Positions refer to the actions as they were shown; a decision may name its actio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -67,23 +68,39 @@ def describe(row: Approval, refused: str = "") -> str:
     return f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}{again}"
 
 
-def match(answer: Any, shown: Sequence[Approval]) -> Iterator[tuple[Approval, dict[str, Any]]]:
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What an answer decides of the calls that were shown."""
+
+    decisions: Sequence[tuple[Approval, dict[str, Any]]] = ()
+    problem: str = ""
+    """Why the rest of it decides nothing, in words for its sender."""
+
+
+def match(answer: Any, shown: Sequence[Approval]) -> Taken:
     """Pair each decision with the call it names by `approval_id`, else with the one at its position.
 
-    Anything that is no decision, or is for a call that was not shown, decides nothing.
+    `None` at a position leaves that call undecided. Anything else that is no decision, or is for a call that
+    was not shown, decides nothing.
     """
-    if isinstance(answer, Mapping):
-        answer = answer.get("decisions", [answer])
-    if not isinstance(answer, list):
-        return
+    given = answer.get("decisions", [answer]) if isinstance(answer, Mapping) else answer
+    if not isinstance(given, list):
+        return Taken(problem='an answer is {"decisions": [{"type": "approve"}, ...]}, one for each call in order')
     by_id = {row.id: row for row in shown}
-    for position, decision in enumerate(answer):
-        if not isinstance(decision, Mapping) or not isinstance(decision.get("type"), str):
+    found, problem = [], ""
+    for position, decision in enumerate(given):
+        if decision is None:
             continue
-        at_position = shown[position] if position < len(shown) else None
-        row = by_id.get(decision["approval_id"]) if "approval_id" in decision else at_position
-        if row:
-            yield row, _plain(decision)
+        if not isinstance(decision, Mapping) or not isinstance(decision.get("type"), str):
+            problem = f"decision {position + 1} has no type: it is one of {', '.join(ALLOWED[False])}"
+            continue
+        named = decision.get("approval_id")
+        row = by_id.get(str(named)) if named is not None else next(iter(shown[position : position + 1]), None)
+        if row is None:
+            problem = f"decision {position + 1} is for a call that was not asked here ({named or 'no such position'})"
+            continue
+        found.append((row, _plain(decision)))
+    return Taken(decisions=found, problem=problem)
 
 
 def _plain(decision: Mapping[str, Any]) -> dict[str, Any]:

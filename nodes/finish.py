@@ -14,8 +14,9 @@ from graph.state import Call, Outcome, State, no_usage
 async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Give the answer, or what was reached and what was left when the run was stopped."""
     left = state.get("calls", [])
-    if asked := [call["approval_id"] for call in left if "approval_id" in call]:
-        await runtime.context.services.approvals.close(asked)
+    info = runtime.execution_info
+    if left and info and info.thread_id:
+        await runtime.context.services.approvals.close(info.thread_id)
     runtime.context.services.telemetry.annotate_run(**totals(state, state.get("outcome")))
     why = state.get("reason") or state.get("outcome") or "the run ended"
     return {

@@ -13,6 +13,7 @@ from graph.context import LocalContext, Reply, Run, Spent, Tools
 from graph.errors import ModelFailed
 from graph.state import Call, Outcome, State, Usage, no_usage
 from nodes import prompts
+from services.streamed import estimated_tokens
 
 
 async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -77,11 +78,6 @@ def _limit_reached(usage: Usage, context: LocalContext, prompt: Sequence[BaseMes
     if usage["seconds"] >= context.max_seconds:
         return "stopped_deadline", f"time: {usage['seconds']:.1f} s of {context.max_seconds:g}"
     return None
-
-
-def estimated_tokens(messages: Sequence[BaseMessage]) -> int:
-    """Four characters a token: a stated rule, good to about a third for English text."""
-    return sum(len(str(message.content)) for message in messages) // 4
 
 
 async def _usable_reply(run: Run, context: LocalContext, prompt: list[BaseMessage], turn: int, charge: Any) -> Reply:

@@ -78,9 +78,14 @@ def with_broken_calls_apart(message: AIMessage) -> AIMessage:
     return message.model_copy(update={"tool_calls": whole, "invalid_tool_calls": apart})
 
 
-def estimated_usage(messages: Sequence[BaseMessage], reply: AIMessage) -> UsageMetadata:
+def estimated_tokens(messages: Sequence[BaseMessage]) -> int:
     """Four characters a token: a stated rule, good to about a third for English text."""
-    prompt = sum(map(_chars, messages)) // 4
+    return sum(map(_chars, messages)) // 4
+
+
+def estimated_usage(messages: Sequence[BaseMessage], reply: AIMessage) -> UsageMetadata:
+    """Usage of a reply whose provider told none, see `estimated_tokens`."""
+    prompt = estimated_tokens(messages)
     completion = (_chars(reply) + 3) // 4
     return UsageMetadata(input_tokens=prompt, output_tokens=completion, total_tokens=prompt + completion)
 

@@ -110,7 +110,7 @@ async def test_closing_leaves_what_was_decided(approvals: PostgresApprovals) -> 
     rows = await approvals.ask([_call("c1"), _call("c2")], _at("1"))
     await _decide(approvals, rows[0], "reject")
 
-    await approvals.close([row.id for row in rows])
+    await approvals.close("t")
 
     assert [(await approvals.get(row.id)).status for row in rows] == ["rejected", "cancelled"]
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from typing import Any
 
+import psycopg
 import pytest
 from langchain_core.messages import HumanMessage
-from langgraph.types import Command
+from langgraph.types import Command, Send
 
 from app.lifespan import Opened
 from app.runs import Runs
-from graph.context import Context
-from graph.durable import DurableGraph, answered_by, explicit_fields
+from graph.client_input import Answer, answer_in, explicit_fields
+from graph.context import Context, LocalContext, ToolResult
+from graph.durable import DurableGraph
 from graph.errors import BadSetting, ThreadBusy
 from graph.react import react
-from tests.integration.conftest import LIST, MAIL, Script, calls, say
+from graph.state import Call, Input
+from tests.integration.conftest import LIST, MAIL, READ, Script, calls, say
 
 ASKED: Any = {"messages": [HumanMessage("go")]}
+CONFIG: Any = {"configurable": {"thread_id": "t"}}
 IDS = ["0123456789abcdef" * 2, "fedcba9876543210" * 2]
 
 
@@ -101,17 +107,108 @@ def test_a_context_that_does_not_hold_is_refused_naming_the_field(context: dict[
 
 
 @pytest.mark.parametrize(
-    ("given", "ids"),
+    ("given", "answer"),
     [
-        (ASKED, frozenset()),
-        (None, frozenset()),
-        (Command(update={}), frozenset()),
-        (Command(resume={IDS[0]: "x", IDS[1]: "y"}), frozenset(IDS)),
-        (Command(resume={"decisions": []}), None),
-        (Command(resume={IDS[0]: "x", "decisions": []}), None),
-        (Command(resume=[{"type": "accept"}]), None),
-        (Command(resume="yes"), None),
+        (ASKED, Answer()),
+        (None, Answer()),
+        (Command(update={}), Answer()),
+        (Command(resume={IDS[0]: "x", IDS[1]: "y"}), Answer(by_id={IDS[0]: "x", IDS[1]: "y"})),
+        (Command(resume={"decisions": []}), Answer(bare={"decisions": []})),
+        (Command(resume={IDS[0]: "x", "decisions": []}), Answer(bare={IDS[0]: "x", "decisions": []})),
+        (Command(resume=[{"type": "accept"}]), Answer(bare=[{"type": "accept"}])),
+        (Command(resume="yes"), Answer(bare="yes")),
     ],
 )
-def test_which_questions_an_input_answers(given: Any, ids: frozenset[str] | None) -> None:
-    assert answered_by(given) == ids
+def test_which_questions_an_input_answers(given: Any, answer: Answer) -> None:
+    assert answer_in(given) == answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({}, "the input has no messages"),
+        ({"messages": []}, "the input has no messages"),
+        ({"messages": None}, "the input has no messages"),
+        ({"foo": 1}, "the input has no messages"),
+        ({"messages": [5]}, "messages can't be read"),
+        ({"messages": [{"role": "boss", "content": "go"}]}, "messages can't be read"),
+        ({"messages": [{"content": "go"}]}, "messages can't be read"),
+        ("go", "the input must be an object"),
+        (Command(goto=Send("act", {"calls": []})), "may not send a node a state of its own"),
+        (Command(update={"settings": {"workspace": "/etc"}}), "may update messages only"),
+        (Command(update=[("messages", "go"), ("calls", [])]), "may update messages only"),
+        (Command(update="go"), "may update messages only"),
+        (Command(update={"messages": [None]}), "messages can't be read"),
+    ],
+)
+async def test_what_can_not_be_read_is_refused_before_it_is_stored(
+    runs: Runs, script: Script, sent: Any, said: str
+) -> None:
+    await runs.start("go", thread_id="t", context=script(say("first"), say("second")))
+    before = await runs.known("t")
+
+    with pytest.raises(BadSetting, match=said):
+        await runs.graph.ainvoke(sent, CONFIG)
+
+    assert await runs.known("t") == before
+    assert (await runs.start("go on", thread_id="t", context=LocalContext()))["answer"] == "first"
+
+
+@pytest.mark.parametrize("content", ["go", [{"type": "text", "text": "go"}]])
+async def test_messages_are_read_in_every_shape_clients_send(runs: Runs, script: Script, content: Any) -> None:
+    context = script(say("done"))
+
+    shapes: list[Any] = [{"role": "user", "content": content}, {"type": "human", "content": content}, ("user", content)]
+    for number, shape in enumerate(shapes):
+        config: Any = {"configurable": {"thread_id": f"t{number}"}}
+        result = await runs.graph.ainvoke(Input(messages=[shape]), config, context=context)
+        assert [message.text for message in result["messages"]] == ["go", "done"]
+
+
+async def test_a_message_in_a_command_counts_once(runs: Runs, script: Script) -> None:
+    await runs.start("go", thread_id="t", context=script(say("first"), say("second")))
+
+    result = await runs.graph.ainvoke(Command(update={"messages": "and on"}, goto="reason"), CONFIG)
+
+    told = [message.text for message in result["messages"]]
+    assert told == [message.text for message in (await runs.known("t")).values["messages"]]
+    assert told.count("and on") == 1
+
+
+async def test_a_state_edited_by_hand_keeps_the_threads_settings(runs: Runs, script: Script) -> None:
+    await runs.start("go", thread_id="t", context=script(say("first")))
+    before = (await runs.known("t")).values["settings"]
+
+    await runs.graph.aupdate_state(CONFIG, {"settings": {"workspace": "/etc"}, "reason": "by hand"}, as_node="reason")
+
+    after = (await runs.known("t")).values
+    assert (after["settings"], after["reason"]) == (before, "by hand")
+    with pytest.raises(BadSetting, match="messages can't be read"):
+        await runs.graph.aupdate_state(CONFIG, {"messages": [5]}, as_node="reason")
+    assert (await runs.known("t")).values == after
+
+
+async def test_calls_side_by_side_all_end_before_a_failure_is_told(services: Opened, script: Script) -> None:
+    """The database fails one of two calls: the other is not left running behind the node's back."""
+    failed, ended = asyncio.Event(), list[str]()
+
+    class OneFails:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(services.services.tools, name)
+
+        async def run(self, call: Call, **_: Any) -> ToolResult:
+            if call["name"] == "list_files":
+                failed.set()
+                raise psycopg.OperationalError("gone")
+            await failed.wait()
+            await asyncio.sleep(0)
+            ended.append(call["name"])
+            return ToolResult(text="", untrusted=False)
+
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, tools=OneFails()))
+    runs = Runs(opened=engine, progress=lambda _node, _change: None)
+
+    with pytest.raises(psycopg.OperationalError):
+        await runs.start("go", thread_id="t", context=script(calls(LIST, READ), say("never")))
+
+    assert ended == ["read_file"]

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from app.lifespan import Opened
 from app.runs import Runs
-from graph.context import Context
-from graph.errors import NotFound
+from graph.context import Context, LocalContext
+from graph.errors import BadSetting, NotFound
 from tests.integration.conftest import LIST, MAIL, ORDER, Script, calls, decide, ids_of, say
 
 
@@ -81,3 +84,30 @@ async def test_a_resume_needs_no_flags_and_explicit_ones_win(runs: Runs, script:
     report = await runs.resume("t", context=Context(max_iterations=25))
 
     assert (report["outcome"], report["usage"]["iterations"]) == ("completed", 4)
+
+
+async def test_a_thread_goes_on_with_its_own_chain_whatever_the_environment_says(
+    runs: Runs, script: Script, services: Opened, tmp_path: Path
+) -> None:
+    await runs.start("go", thread_id="t", context=script(say("first"), say("second")))
+    nowhere = services.services.defaults.model_copy(update={"model": "nonsense", "workspace": tmp_path / "nowhere"})
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, defaults=nowhere))
+    elsewhere = Runs(opened=engine, progress=lambda _node, _change: None)
+
+    assert (await elsewhere.start("again", thread_id="t", context=LocalContext()))["outcome"] == "completed"
+    with pytest.raises(BadSetting, match="unknown model 'nonsense'"):
+        await elsewhere.start("go", thread_id="new", context=LocalContext())
+
+
+async def test_a_resume_may_name_another_chain_when_the_threads_own_is_gone(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    context = script(calls(ORDER), say("done"))
+    report = await runs.start("go", thread_id="t", context=context)
+    await decide(services, ids_of(report)["place_order"], "approve")
+    other = script(say("unused"), say("by another")).model
+    await asyncio.to_thread(os.remove, context.model.removeprefix("scripted:"))
+
+    with pytest.raises(BadSetting, match="can't read script"):
+        await runs.resume("t", context=Context())
+    assert (await runs.resume("t", context=Context(model=other)))["answer"] == "by another"

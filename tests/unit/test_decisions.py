@@ -59,13 +59,13 @@ def test_the_request_has_both_spellings_of_the_arguments() -> None:
     ],
 )
 def test_answers_of_both_shapes_are_paired_by_the_position_shown(answer: Any, kinds: list[str]) -> None:
-    assert [decision["type"] for _, decision in decisions.match(answer, [_row(1), _row(2)])] == kinds
+    assert [decision["type"] for _, decision in decisions.match(answer, [_row(1), _row(2)]).decisions] == kinds
 
 
 def test_a_gap_in_an_answer_leaves_that_call_undecided() -> None:
     answer = {"decisions": [None, {"type": "approve"}]}
 
-    assert [row.id for row, _ in decisions.match(answer, [_row(1), _row(2)])] == ["ap-2"]
+    assert [row.id for row, _ in decisions.match(answer, [_row(1), _row(2)]).decisions] == ["ap-2"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_gap_in_an_answer_leaves_that_call_undecided() -> None:
     ],
 )
 def test_an_edit_is_validated_and_coerced(edit: dict[str, Any]) -> None:
-    [(row, decision)] = decisions.match([edit], [_row()])
+    [(row, decision)] = decisions.match([edit], [_row()]).decisions
 
     assert decisions.checked(row, decision, TOOLS) == {"type": "edit", "args": {"quantity": 3}}
 
@@ -125,3 +125,19 @@ def test_what_the_model_is_told(status: str, said: str, as_error: str) -> None:
     assert said in str(told.content)
     assert told.status == as_error
     assert told.tool_call_id == "c1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ({"decisions": [{"type": "approve"}, None]}, ""),
+        ("yes", "an answer is"),
+        ({}, "decision 1 has no type"),
+        ([{"type": 7}], "decision 1 has no type"),
+        ([{"type": "approve"}] * 3, "decision 3 is for a call that was not asked here"),
+        ([{"type": "approve", "approval_id": "ap-9"}], "not asked here (ap-9)"),
+        ([{"type": "approve", "approval_id": ["ap-1"]}], "not asked here"),
+    ],
+)
+def test_an_answer_that_decides_nothing_is_told_why(answer: Any, problem: str) -> None:
+    assert problem in decisions.match(answer, [_row(1), _row(2)]).problem

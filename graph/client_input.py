@@ -1,0 +1,113 @@
+"""What a caller may send: messages, an answer, or both; checked before anything of it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AnyMessage, convert_to_messages
+from langgraph.pregel._utils import is_xxh3_128_hexdigest
+from langgraph.types import Command, Send, StateUpdate
+from pydantic import ValidationError
+
+from graph.context import Context
+from graph.errors import BadSetting
+
+EXAMPLE = '{"messages": [{"role": "user", "content": "..."}]}'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answers a run came with: `by_id`, or one `bare` one that names no interrupt."""
+
+    by_id: Mapping[str, Any] = field(default_factory=dict)
+    bare: Any = None
+
+
+def answer_in(given: Any) -> Answer:
+    """By LangGraph's own rule: a mapping whose keys all are interrupt ids is keyed by them, all else is one answer."""
+    resume = given.resume if isinstance(given, Command) else None
+    if isinstance(resume, dict) and all(is_xxh3_128_hexdigest(key) for key in resume):
+        return Answer(by_id=resume)
+    return Answer(bare=resume)
+
+
+def checked(given: Any, settings: dict[str, Any]) -> Any:
+    """The input of a run as it may go on: messages with ids, `settings` ours.
+
+    Raises:
+        BadSetting: no messages, messages that are none, or a command that would write or jump past the graph.
+    """
+    if isinstance(given, Command):
+        return _checked_command(given)
+    if isinstance(given, dict):
+        if not given.get("messages"):
+            raise BadSetting(f"the input has no messages: send {EXAMPLE}")
+        return {"messages": as_messages(given["messages"]), "settings": settings}
+    if given is None:
+        return None
+    raise BadSetting(f"the input must be an object: send {EXAMPLE}")
+
+
+def _checked_command(command: Command[Any]) -> Command[Any]:
+    gotos = command.goto if isinstance(command.goto, (list, tuple)) else [command.goto]
+    if any(isinstance(goto, Send) for goto in gotos):
+        raise BadSetting("a command may not send a node a state of its own: send a message, or use update_state")
+    if command.update is None:
+        return command
+    update = dict(command.update) if isinstance(command.update, (dict, list)) else {"": command.update}
+    if set(update) != {"messages"}:
+        raise BadSetting("a command may update messages only: settings go in the context, the rest in update_state")
+    return Command(
+        graph=command.graph,
+        update={"messages": as_messages(update["messages"])},
+        resume=command.resume,
+        goto=command.goto,
+    )
+
+
+def checked_update(update: StateUpdate) -> StateUpdate:
+    """A state edited by hand, as it may be stored; a thread's settings are no part of it.
+
+    Raises:
+        BadSetting: its messages are none.
+    """
+    if not isinstance(update.values, dict):
+        return update
+    values = {name: value for name, value in update.values.items() if name != "settings"}
+    if "messages" in values:
+        values["messages"] = as_messages(values["messages"])
+    return update._replace(values=values)
+
+
+def as_messages(given: Any) -> list[AnyMessage]:
+    """Messages with ids: one that can't be read must not get into the history, where it would stay.
+
+    Raises:
+        BadSetting: something in it is no message.
+    """
+    try:
+        messages = convert_to_messages(given if isinstance(given, list) else [given])
+    except (ValueError, TypeError, NotImplementedError, KeyError, AttributeError) as error:
+        why = str(error).splitlines()[0]
+        raise BadSetting(f"messages can't be read ({why:.200}): send {EXAMPLE}") from None
+    for message in messages:
+        message.id = message.id or uuid4().hex
+    return messages  # type: ignore[return-value]  # typed as the base of what it holds
+
+
+def explicit_fields(context: Any) -> dict[str, Any]:
+    """The context fields a caller set itself, validated; a value equal to the default still counts.
+
+    Raises:
+        BadSetting: a field is unknown or out of bounds.
+    """
+    try:
+        valid = context if isinstance(context, Context) else Context.model_validate(context or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise BadSetting(f"context field {name}: {first['msg']} (got {first['input']!r})") from None
+    return valid.model_dump(include=valid.model_fields_set, mode="json")
