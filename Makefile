@@ -12,8 +12,12 @@ demo: .venv/ready  ## The main job on examples/office: search, read, mail, order
 test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite, real Postgres and real server
 	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
 
+# The task reaches the shell through its environment, as it was typed: neither make nor the shell may read
+# `$HOME`, quotes or backticks in it as code.
+run: export TYPED_TASK = $(value TASK)
+unexport TASK
 run: .venv/ready  ## make run TASK='find the travel policy'
-	@$(BIN)/ballast run "$(TASK)"
+	@$(BIN)/ballast run -- "$$TYPED_TASK"
 
 dev: .venv/ready  ## LangGraph server and Studio on our checkpointer
 	$(BIN)/langgraph dev --port $(PORT) --n-jobs-per-worker 10 --no-browser --no-reload --studio-url https://smith.langchain.com

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from typer.exceptions import TyperException
 
 from app.cli_approvals import approvals_app
 from app.session import AsJson, context_of, emit, finish, with_services
+from app.visible import visible
 from graph.errors import BadSetting, BallastError, NotFound
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def main() -> None:
     except psycopg.Error as error:
         line = " ".join(str(error).split())
         _fail(f"the database failed: {line}; what is stored is safe: go on with 'ballast resume THREAD'", 2)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another ctrl-C must not replace the exit code
     if ended == INTERRUPTED:
         _fail("stopped; what is stored is safe: go on with 'ballast resume THREAD'", 4)
 
@@ -65,7 +69,7 @@ def _check_text(arguments: list[str]) -> None:
 
 
 def _fail(line: str, code: int) -> None:
-    print(f"ballast: {line}", file=sys.stderr)
+    print(f"ballast: {visible(line)}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -115,6 +119,8 @@ def resume(
     max_tokens: MaxTokens = None,
     max_usd: MaxUsd = None,
     max_seconds: MaxSeconds = None,
+    keep_tool_results: KeepToolResults = None,
+    approval_seconds: ApprovalSeconds = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with THREAD: with what was decided so far, or after a crash from its last checkpoint."""
@@ -123,6 +129,7 @@ def resume(
     context = context_of(
         model=model, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
+        keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
     )  # fmt: skip
 
     async def do(services: Opened) -> Any:
@@ -136,7 +143,6 @@ def resume(
 @cli.command()
 def history(thread: str, as_json: AsJson = False) -> None:
     """Checkpoints of THREAD, newest first."""
-    from app import report
     from app.show import progress, table
 
     async def do(services: Opened) -> Any:
@@ -144,7 +150,7 @@ def history(thread: str, as_json: AsJson = False) -> None:
 
         runs = Runs(opened=services, progress=progress())
         await runs.known(thread)
-        return report.history([snapshot async for snapshot in runs.snapshots(thread)])
+        return await runs.history(thread)
 
     emit(with_services(do), as_json, table("step", "node", "next", "checkpoint_id", "created_at"))
 
@@ -204,23 +210,29 @@ def tools(as_json: AsJson = False) -> None:
 
 
 @cli.command()
-def threads(as_json: AsJson = False) -> None:
+def threads(
+    limit: Annotated[int, typer.Option(min=1, help="List at most this many.")] = 200,
+    as_json: AsJson = False,
+) -> None:
     """Threads in this database, newest first."""
     from app.show import table
 
     async def do(services: Opened) -> Any:
-        return await services.saver.list_threads()
+        return await services.saver.list_threads(limit)
 
     emit(with_services(do), as_json, table("thread_id", "checkpoints", "updated_at"))
 
 
 @cli.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check settings, database and model chain."""
+    """Check settings, database and model chain; exit code 2 when a check failed."""
     from app.doctor import examine
     from app.show import table
 
-    emit(with_services(examine), as_json, table("check", "status"))
+    rows = with_services(examine)
+    emit(rows, as_json, table("check", "status"))
+    if not all(row["ok"] for row in rows):
+        raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,10 +31,15 @@ def list_(
 ) -> None:
     """Approvals, pending ones first."""
     from app import report
-    from app.show import table
+    from app.show import progress, table
 
     async def do(services: Opened) -> Any:
-        return [report.shape(row) for row in await services.approvals.find(thread_id=thread, pending=pending)]
+        rows = await services.approvals.find(thread_id=thread, pending=pending)
+        if thread is not None and not rows:
+            from app.runs import Runs
+
+            await Runs(opened=services, progress=progress()).known(thread)
+        return [report.shape(row) for row in rows]
 
     emit(with_services(do), as_json, table("id", "thread_id", "tool", "args", "risk", "status", "deadline"))
 
@@ -101,9 +108,19 @@ def done(ids: Ids, message: Message = None, resume: Resume = False, as_json: AsJ
     _decide(ids, {"type": "done", "message": message}, resume, as_json)
 
 
+def person(name: Callable[[], str] = getpass.getuser) -> str:
+    """Who decides here. In a container the user id may have no name."""
+    try:
+        return name()
+    except (KeyError, OSError):
+        return f"uid:{os.getuid()}"
+
+
 def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: bool) -> None:
     from app import report
     from app.show import decided, progress, run_result
+
+    ids = list(dict.fromkeys(ids))
 
     async def do(services: Opened) -> Any:
         from app.runs import Runs
@@ -111,7 +128,7 @@ def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: boo
 
         # All are checked before the first is decided: a typing error in one leaves the others open.
         wanted = [await _checked(services, approval_id, decision) for approval_id in ids]
-        by = getpass.getuser()
+        by = person()
         rows = [await services.approvals.decide(one, what, by=by) for one, what in zip(ids, wanted, strict=True)]
         if not resume:
             return [report.shape(row) for row in rows]

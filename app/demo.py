@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import loop
+from services import settings
 
 TASK = (
     "Priya asked by mail for new standing desks: find her request and the catalogue price, check the "
@@ -34,15 +34,14 @@ def main() -> int:
     if sys.argv[1:2] == ["until-killed"]:
         loop.run(_run_until_killed(sys.argv[2], Path(sys.argv[3])))
         return 1  # not reached: the process has killed itself
-    console = Console(highlight=False)
-    with tempfile.TemporaryDirectory(prefix="ballast-demo-") as folder:
-        workspace = Path(folder) / "office"
-        shutil.copytree(OFFICE, workspace, ignore=shutil.ignore_patterns("outbox"))
-        return _play(console, workspace)
-
-
-def _play(console: Console, workspace: Path) -> int:
     thread = f"demo-{uuid4().hex[:6]}"
+    # Kept: the thread goes on working there, whatever it is asked after the demo.
+    workspace = settings.load().home.resolve() / "demo" / thread / "office"
+    shutil.copytree(OFFICE, workspace, ignore=shutil.ignore_patterns("outbox"))
+    return _play(Console(highlight=False), thread, workspace)
+
+
+def _play(console: Console, thread: str, workspace: Path) -> int:
     os.environ["BALLAST_MODEL"] = "offline"  # the demo needs no key, and never spends on one it finds
     console.print(f"[bold]Task[/]  {TASK}\n", soft_wrap=True)
 

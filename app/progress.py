@@ -9,6 +9,8 @@ from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolM
 from rich.console import Console
 from rich.markup import escape
 
+from app.visible import visible
+
 _STYLES = {
     "reason": "cyan",
     "act": "green",
@@ -35,7 +37,7 @@ class Progress:
         name = "waiting" if node == "__interrupt__" else node
         for line in describe(change or ()):
             self._console.print(
-                f"[{_STYLES[node]}]{name:>16}[/]  {escape(_short(line))}", highlight=False, soft_wrap=True
+                f"[{_STYLES[node]}]{name:>16}[/]  {escape(visible(_short(line)))}", highlight=False, soft_wrap=True
             )
 
 

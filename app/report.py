@@ -81,24 +81,3 @@ def shape(row: Approval) -> dict[str, Any]:
         "decision": row.decision,
         "decided_at": row.decided_at.isoformat() if row.decided_at else None,
     }
-
-
-def history(snapshots: list[StateSnapshot]) -> list[dict[str, Any]]:
-    """What `history` prints: newest first, `node` is what ran to reach the checkpoint."""
-    by_id = {one.config["configurable"]["checkpoint_id"]: one for one in snapshots}
-    rows = []
-    for one in snapshots:
-        parent_id = one.parent_config["configurable"]["checkpoint_id"] if one.parent_config else None
-        source = (one.metadata or {}).get("source")
-        ran = next_nodes(by_id[parent_id]) if parent_id in by_id and source == "loop" else [str(source)]
-        rows.append(
-            {
-                "checkpoint_id": one.config["configurable"]["checkpoint_id"],
-                "parent_id": parent_id,
-                "step": (one.metadata or {}).get("step"),
-                "node": ",".join(ran),
-                "next": next_nodes(one),
-                "created_at": one.created_at,
-            }
-        )
-    return rows

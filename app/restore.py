@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -29,7 +30,21 @@ async def restore_threads(saver: PostgresSaver) -> None:
         return
     for row in await saver.list_threads():
         if _is_uuid(row["thread_id"]):
-            await client.threads.create(thread_id=row["thread_id"], graph_id=row["graph_id"], if_exists="do_nothing")
+            try:
+                await _restore(client, row)
+            except httpx.HTTPError as error:
+                logger.warning("thread %s could not be given back to the server: %s", row["thread_id"], error)
+
+
+async def _restore(client: LangGraphClient, row: dict[str, Any]) -> None:
+    """The server learns that a thread waits from a run that ends so: `approve` is executed again and asks the same.
+
+    What was decided meanwhile goes on, as it does in every process that has the thread.
+    """
+    thread_id, graph_id = row["thread_id"], row["graph_id"]
+    thread = await client.threads.create(thread_id=thread_id, graph_id=graph_id, if_exists="do_nothing")
+    if row["waiting"] and thread["status"] == "idle":
+        await client.runs.create(thread_id, graph_id, input=None, multitask_strategy="reject")
 
 
 async def _answers(client: LangGraphClient) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from app.progress import Progress
+from app.visible import visible, visible_text
 
 
 def progress() -> Progress:
@@ -26,12 +28,17 @@ def table(*columns: str) -> Callable[[Any], None]:
             for row in rows:
                 print("\t".join(_cell(row[column]) for column in columns))
             return
-        grid = Table(*columns)
-        for row in rows:
-            grid.add_row(*(_cell(row[column]) for column in columns))
-        console.print(grid)
+        console.print(grid(columns, rows))
 
     return show
+
+
+def grid(columns: Sequence[str], rows: list[dict[str, Any]]) -> Table:
+    """Rows as they are drawn on a terminal. `Text`, for a plain str in a cell would be read as markup."""
+    drawn = Table(*columns)
+    for row in rows:
+        drawn.add_row(*(Text(_cell(row[column])) for column in columns))
+    return drawn
 
 
 def record(row: dict[str, Any]) -> None:
@@ -49,7 +56,7 @@ def decided(result: dict[str, Any] | list[dict[str, Any]]) -> None:
 def run_result(result: dict[str, Any]) -> None:
     """How a run stands: answer, figures, and what a person can do next."""
     if result["answer"]:
-        print(result["answer"])
+        print(visible_text(result["answer"]))
     usage = result["usage"]
     cost = "unknown" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
     print(
@@ -77,6 +84,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ", ".join(value) or "-"
+        return visible(", ".join(value)) or "-"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -17,7 +18,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from langgraph.checkpoint.serde.types import INTERRUPT, _DeltaSnapshot
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
@@ -25,10 +26,40 @@ from psycopg.types.json import Jsonb
 from checkpoints import retention
 from checkpoints.database import Pool
 
+# Waiting: the newest checkpoint has a question of a task that has not ended since.
 LIST_THREADS = """
-SELECT thread_id, coalesce(max(metadata ->> 'graph_id'), 'react') AS graph_id,
-       count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at
-FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT 200
+WITH listed AS (
+    SELECT thread_id, coalesce(max(metadata ->> 'graph_id'), 'react') AS graph_id,
+           count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at, max(checkpoint_id) AS newest
+    FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT %(limit)s
+)
+SELECT thread_id, graph_id, checkpoints, updated_at, EXISTS (
+    SELECT 1 FROM checkpoint_writes asked
+    WHERE asked.thread_id = listed.thread_id AND asked.checkpoint_ns = '' AND asked.checkpoint_id = listed.newest
+      AND asked.channel = %(interrupt)s AND NOT EXISTS (
+        SELECT 1 FROM checkpoint_writes ended
+        WHERE ended.thread_id = asked.thread_id AND ended.checkpoint_ns = '' AND ended.idx >= 0
+          AND ended.checkpoint_id = asked.checkpoint_id AND ended.task_id = asked.task_id
+    )
+) AS waiting
+FROM listed ORDER BY updated_at DESC
+"""
+# The values of a few named channels only; what is kept in the checkpoint's own JSON comes with it. `LIMIT 1`
+# makes each a look-up by key: a join is planned for a thread of a few rows, and is quadratic in a long one.
+LIST_STEPS = """
+SELECT checkpoint_id, parent_checkpoint_id AS parent_id, metadata -> 'step' AS step, metadata ->> 'source' AS source,
+       checkpoint ->> 'ts' AS created_at, checkpoint -> 'channel_versions' AS versions,
+       checkpoint -> 'versions_seen' AS seen, checkpoint -> 'channel_values' AS inline,
+       (
+           SELECT array_agg(array[wanted.channel::bytea, stored.type::bytea, stored.blob])
+           FROM unnest(%(channels)s::text[]) AS wanted (channel) CROSS JOIN LATERAL (
+               SELECT b.type, b.blob FROM checkpoint_blobs b
+               WHERE b.thread_id = c.thread_id AND b.checkpoint_ns = c.checkpoint_ns AND b.channel = wanted.channel
+                 AND b.version = c.checkpoint -> 'channel_versions' ->> wanted.channel
+               LIMIT 1
+           ) AS stored
+       ) AS blobs
+FROM checkpoints c WHERE thread_id = %(thread_id)s AND checkpoint_ns = '' ORDER BY checkpoint_id DESC
 """
 
 # One statement, so one round trip and one transaction, however many channels changed.
@@ -57,6 +88,25 @@ ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
 KEEP: LiteralString = "DO NOTHING"
 # Interrupts, errors and answers have a fixed place: the newest counts.
 REPLACE: LiteralString = "DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredStep:
+    """A checkpoint without its state."""
+
+    checkpoint_id: str
+    parent_id: str | None
+    step: int | None
+    source: str | None
+    """What wrote it: `input`, `loop`, `update` or `fork`."""
+    created_at: str
+    """ISO 8601."""
+    versions: Mapping[str, str]
+    """Of every channel."""
+    seen: Mapping[str, Mapping[str, str]]
+    """Versions of its triggers each node had seen when it last ran."""
+    values: Mapping[str, Any]
+    """Of those channels that were asked for and hold one."""
 
 
 class PostgresSaver(AsyncPostgresSaver):
@@ -191,11 +241,33 @@ class PostgresSaver(AsyncPostgresSaver):
             else:
                 raise ValueError(f"unknown prune strategy {strategy!r}: use keep_latest or delete")
 
-    async def list_threads(self) -> list[dict[str, Any]]:
-        """The newest 200 threads: {"thread_id", "graph_id", "checkpoints", "updated_at" (ISO 8601)}."""
+    async def list_threads(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Threads, newest first: {"thread_id", "graph_id", "checkpoints", "updated_at" (ISO 8601), "waiting"}."""
         async with self._cursor() as cursor:
-            await cursor.execute(LIST_THREADS)
+            await cursor.execute(LIST_THREADS, {"limit": limit, "interrupt": INTERRUPT})
             return [dict(row) for row in await cursor.fetchall()]
+
+    async def list_steps(self, thread_id: str, channels: Sequence[str]) -> list[StoredStep]:
+        """A thread's checkpoints, newest first, with the values of these channels only: one statement, no state."""
+        async with self._cursor() as cursor:
+            await cursor.execute(LIST_STEPS, {"thread_id": thread_id, "channels": list(channels)})
+            rows = await cursor.fetchall()
+        return [
+            StoredStep(
+                checkpoint_id=row["checkpoint_id"],
+                parent_id=row["parent_id"],
+                step=row["step"],
+                source=row["source"],
+                created_at=row["created_at"],
+                versions=row["versions"],
+                seen=row["seen"],
+                values={
+                    **{name: value for name, value in (row["inline"] or {}).items() if name in channels},
+                    **self._load_blobs(row["blobs"]),
+                },
+            )
+            for row in rows
+        ]
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:

@@ -76,12 +76,62 @@ def test_an_edit_that_does_not_fit_is_refused_and_nothing_is_lost(
         (["replay", "nobody"], 2, "either --from NODE or --checkpoint ID"),
         (["approvals", "approve", "ap-0"], 2, "no approval 'ap-0'"),
         (["approvals", "show", "ap-0"], 2, "no approval 'ap-0'"),
+        (["approvals", "list", "--thread", "nobody"], 2, "no thread 'nobody'"),
+        (["approvals", "list", "--thread", "nobody", "--pending", "--json"], 2, "no thread 'nobody'"),
+        (["threads", "--limit", "0"], 2, "Invalid value for '--limit'"),
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(
     ballast: Ballast, arguments: list[str], code: int, said: str
 ) -> None:
     one_line(ballast(*arguments), code, said)
+
+
+def test_a_known_thread_without_approvals_has_an_empty_list(ballast: Ballast, script: Script) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"content": "x"}))
+
+    done = ballast("approvals", "list", "--thread", "t", "--json")
+
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+def test_an_id_given_twice_is_decided_once(ballast: Ballast, script: Script) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"tool_calls": [ORDER, MAIL]}, {"content": "Done."}))
+    first, second = (row["id"] for row in json.loads(ballast("approvals", "list", "--json").stdout))
+
+    done = ballast("approvals", "approve", second, first, second, "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert [(row["id"], row["status"]) for row in json.loads(done.stdout)] == [
+        (second, "approved"),
+        (first, "approved"),
+    ]
+
+
+@pytest.mark.parametrize("node", ["__start__", "__end__"])
+def test_a_replay_starts_at_a_node_the_hint_names(ballast: Ballast, script: Script, node: str) -> None:
+    ballast("run", "go", "--thread", "t", "--model", script({"content": "x"}))
+
+    one_line(ballast("replay", "t", "--from", node, "--dry-run"), 2, f"no node '{node}': the graph has reason, ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "failed"),
+    [
+        ({"BALLAST_WORKSPACE": "/no/such/folder"}, "workspace"),
+        ({"BALLAST_MODEL": "scripted:nowhere.yaml"}, "model chain"),
+    ],
+)
+def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
+    ballast: Ballast, variables: dict[str, str], failed: str
+) -> None:
+    done = ballast("doctor", "--json", **variables)
+
+    rows = {row["check"]: row["ok"] for row in json.loads(done.stdout)}
+    assert done.returncode == 2
+    assert [check for check, ok in rows.items() if not ok] == [failed]
+    assert set(rows) == {"database", "schema", "model chain", "workspace", "encryption"}
+    assert ballast("doctor").returncode == 0
 
 
 def test_a_script_with_a_wrong_field_names_file_turn_and_field(ballast: Ballast, script: Script) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,36 @@ def test_ctrl_c_ends_in_one_line_and_the_thread_can_be_resumed(script: Script, s
     assert json.loads(ballast("resume", "t", "--json").stdout)["answer"] == "Awake."
 
 
+@pytest.mark.parametrize("again_after_s", [0.0, 0.02, 0.1])
+def test_a_second_ctrl_c_does_not_change_the_exit_code(script: Script, start: Start, again_after_s: float) -> None:
+    """It may come while the run is stopped, while its report is printed, or while the process ends."""
+    run = start("run", "go", "--thread", "t", "--model", script(*SLOW))
+    wait_for(run, "act")
+    run.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        run.wait(again_after_s)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+
+    assert run.returncode == 4
+    assert "Traceback" not in err
+
+
+def test_resume_takes_the_limits_run_takes(ballast: Ballast, script: Script) -> None:
+    model = script(*[{"tool_calls": [LIST]}] * 5, {"tool_calls": [MAIL]}, {"tool_calls": [ORDER, MAIL]})
+    ballast("run", "go", "--thread", "t", "--model", model)
+    [mail] = json.loads(ballast("approvals", "list", "--json").stdout)
+    ballast("approvals", "approve", mail["id"])
+
+    before = datetime.now(UTC)
+    done = ballast("resume", "t", "--keep-tool-results", "1", "--approval-seconds", "7000", "--json")
+
+    [again] = [row for row in json.loads(done.stdout)["approvals"] if row["deadline"] and row["status"] == "pending"]
+    assert 7000 <= (datetime.fromisoformat(again["deadline"]) - before).total_seconds() < 7060
+    assert "10 messages folded" in done.stderr
+    one_line(ballast("resume", "t", "--approval-seconds", "-1"), 2, "--approval-seconds")
+
+
 def test_two_processes_do_not_run_one_thread(ballast: Ballast, script: Script, start: Start) -> None:
     run = start("run", "go", "--thread", "t", "--model", script(*SLOW))
     wait_for(run, "act")
@@ -167,4 +199,6 @@ def test_doctor_and_threads_for_people(ballast: Ballast, script: Script) -> None
     ballast("run", "go", "--thread", "t", "--model", script({"content": "x"}))
 
     assert "schema" in ballast("doctor").stdout
-    assert ballast("threads").stdout.startswith("t\t")
+    ballast("run", "go", "--thread", "newer", "--model", script({"content": "x"}))
+    assert [line.split("\t")[0] for line in ballast("threads").stdout.splitlines()] == ["newer", "t"]
+    assert [row["thread_id"] for row in json.loads(ballast("threads", "--limit", "1", "--json").stdout)] == ["newer"]

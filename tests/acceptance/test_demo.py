@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -18,8 +19,9 @@ DEMO = [sys.executable, "-m", "app.demo"]
 
 
 @pytest.fixture
-def demo_environment(environment: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name != "BALLAST_WORKSPACE"}
+def demo_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in environment.items() if name != "BALLAST_WORKSPACE"}
+    return kept | {"BALLAST_HOME": str(tmp_path / "home")}
 
 
 def test_the_demo_kills_itself_goes_on_in_another_process_and_ends_with_its_effects(
@@ -43,6 +45,17 @@ def test_the_demo_kills_itself_goes_on_in_another_process_and_ends_with_its_effe
         assert connection.execute("SELECT item, quantity FROM orders").fetchall() == [("Standing desk", 4)]
     for command in re.findall(r"^  \.venv/bin/ballast (.+)$", told, re.MULTILINE):
         assert ballast(*command.split()).returncode == 0
+    _goes_on_where_it_worked(demo_environment, told)
+
+
+def _goes_on_where_it_worked(environment: dict[str, str], told: str) -> None:
+    """The thread's own copy of the office outlives the demo, with the mail it sent."""
+    [thread] = set(re.findall(r"demo-[0-9a-f]{6}", told))
+    more = [sys.executable, "-m", "app.cli", "run", "list files", "--thread", thread, "--json"]
+    listed = subprocess.run(more, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert json.loads(listed.stdout)["outcome"] == "completed", listed.stderr
+    assert "docs/catalogue.csv" in json.loads(listed.stdout)["answer"]
+    assert len(list((Path(environment["BALLAST_HOME"]) / "demo" / thread / "office/outbox/new").iterdir())) == 1
 
 
 def test_on_a_terminal_it_is_coloured(demo_environment: dict[str, str], tmp_path: Path) -> None:

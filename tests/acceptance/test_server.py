@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from psycopg.types.json import Jsonb
 
 from tests.acceptance.conftest import Server
 
@@ -148,8 +151,39 @@ async def test_a_waiting_thread_survives_kill_9_of_the_server(client: LangGraphC
     async with get_client(url=server.url) as again:
         state = await _once_known(again, thread)
         assert [one["id"] for task in state["tasks"] for one in task["interrupts"]] == [interrupt_id]
+        found = await _once_listed_as_waiting(again, thread)
+        assert [one["id"] for asked in found["interrupts"].values() for one in asked] == [interrupt_id]
         result: Any = await again.runs.wait(thread, "react", command={"resume": {interrupt_id: APPROVE}})
+        listed = await again.threads.search(status="interrupted", ids=[thread])
     assert result["outcome"] == "completed"
+    assert listed == []
+
+
+async def test_every_thread_comes_back_after_kill_9_not_only_the_newest(server: Server) -> None:
+    old = [str(uuid.uuid4()) for _ in range(250)]
+    checkpoint = empty_checkpoint() | {"v": 4, "id": "1ef00000-0000-6000-8000-000000000000"}
+    insert = """
+        INSERT INTO checkpoints (thread_id, checkpoint_id, checkpoint, metadata)
+        SELECT one, %s, %s, '{"source": "loop", "step": 1}' FROM unnest(%s::text[]) AS one
+    """
+    with psycopg.connect(server.database_url, autocommit=True) as connection:
+        connection.execute(insert, (checkpoint["id"], Jsonb(checkpoint), old))
+
+    server.kill()
+    server.start()
+
+    async with get_client(url=server.url) as client:
+        assert await _once_all_are_known(client, old) == len(old)
+
+
+async def _once_all_are_known(client: LangGraphClient, threads: list[str]) -> int:
+    """How many of them the server lists, in the end. Bounded: it may need a moment."""
+    found: list[Any] = []
+    for _ in range(500):
+        found = await client.threads.search(ids=threads, limit=1000, select=["thread_id"])
+        if len(found) == len(threads):
+            break
+    return len(found)
 
 
 async def _once_known(client: LangGraphClient, thread: str) -> Any:
@@ -160,6 +194,16 @@ async def _once_known(client: LangGraphClient, thread: str) -> Any:
         except httpx.HTTPStatusError as error:
             assert error.response.status_code == 404  # noqa: PT017 - any other answer fails the test
     pytest.fail("the server never heard of the thread")
+
+
+async def _once_listed_as_waiting(client: LangGraphClient, thread: str) -> Any:
+    """As an inbox lists it, once the run has ended that tells the server of the question."""
+    for _ in range(200):
+        if runs := await client.runs.list(thread):
+            await client.runs.join(thread, runs[0]["run_id"])
+            [found] = await client.threads.search(status="interrupted", ids=[thread])
+            return found
+    pytest.fail("the server never asked the thread again")
 
 
 async def test_a_run_without_a_thread_that_meets_a_gated_call_ends_saying_why(server: Server) -> None:

@@ -1,0 +1,32 @@
+"""Text from models, tools and files as it may go to a terminal: what would act on it or hide in it is spelt out."""
+
+from __future__ import annotations
+
+import unicodedata
+
+SPELT_OUT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories without a glyph of their own: control, format (bidirectional, zero-width), unassigned."""
+
+BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U00016fe4\U0001d159")
+"""Letters and marks that show nothing."""
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    r"""`text` with every unprintable character as its Python escape (`\x1b`, `\u202e`), but for those in `keep`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelt(char) if _hides(char) and char not in keep else char for char in text)
+
+
+def visible_text(text: str) -> str:
+    """The same for text of several lines."""
+    return visible(text, keep="\n\t")
+
+
+def _hides(char: str) -> bool:
+    selects = "\ufe00" <= char <= "\ufe0d" or "\U000e0100" <= char <= "\U000e01ef"  # the two of emoji are ordinary
+    return selects or char in BLANK or unicodedata.category(char) in SPELT_OUT
+
+
+def _spelt(char: str) -> str:
+    return char.encode("unicode_escape").decode()
