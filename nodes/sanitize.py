@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from langchain_core.messages import ToolMessage
@@ -11,19 +12,25 @@ from graph.context import Run
 from graph.state import Finding, State
 from services.cleaning import clean, suspicious, wrapped
 
+CLEANING_SECONDS = 10.0
+"""Longest wait for one text. Cleaning takes a fraction of a second; what takes longer does not reach the model."""
+
+WITHHELD = "The text is withheld: it could not be cleaned in time."
+
+NOT_CLEANED = "not_cleaned"
+"""The rule of the finding on a text that is withheld."""
+
 
 async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Clean untrusted output, look for hidden instructions, and hand it over wrapped as data."""
     messages: list[ToolMessage] = []
     findings: list[Finding] = []
     for raw in state["untrusted"]:
-        text = clean(raw["text"])
-        seen = [
-            Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=excerpt)
-            for rule, excerpt in suspicious(raw["text"], text)
+        text, seen = await _read_in_time(raw["text"])
+        findings += [
+            Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=excerpt) for rule, excerpt in seen
         ]
-        findings += seen
-        content = wrapped(text, source=raw["tool"], warnings=sorted({finding["rule"] for finding in seen}))
+        content = wrapped(text, source=raw["tool"], warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}))
         messages.append(
             ToolMessage(
                 "\n".join(part for part in (raw.get("note"), content) if part),
@@ -36,3 +43,17 @@ async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if findings:
         runtime.context.services.telemetry.annotate(findings=findings)
     return {"messages": messages, "untrusted": [], **({"findings": findings} if findings else {})}
+
+
+async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:
+    """The cleaned text and what was seen in it, read in a thread: the other runs of this process go on."""
+    try:
+        async with asyncio.timeout(CLEANING_SECONDS):
+            return await asyncio.to_thread(_read, raw)
+    except TimeoutError:
+        return WITHHELD, [(NOT_CLEANED, f"{len(raw)} characters, not cleaned within {CLEANING_SECONDS:g} s")]
+
+
+def _read(raw: str) -> tuple[str, list[tuple[str, str]]]:
+    text = clean(raw)
+    return text, list(suspicious(raw, text))

@@ -1,6 +1,7 @@
 """Cleaning of untrusted text: what no reader would see is taken out, what looks like orders is reported.
 
-A first heuristic layer. It lowers the odds; the approval of side effects is what holds.
+A first heuristic layer. It lowers the odds; the approval of side effects is what holds. All of it takes time linear
+in the text: whoever writes the text must not be able to choose how long the server is busy with it.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from bs4 import BeautifulSoup, Comment, Tag
+from services.invisible import count_invisible, without_invisible
+from services.visible_html import looks_like_html, read_html
 
 MAX_CHARS = 20_000
 """Longest text handed to the model, in characters."""
 
-_LOOKS_LIKE_HTML = re.compile(r"<(?:!--|!doctype|/?[a-z][a-z0-9]*[\s/>])", re.IGNORECASE)
-# A mail address in angle brackets is no element; read as one it would vanish.
-_NO_TAG = re.compile(r"<(?!!--|!doctype|/?[a-z][a-z0-9:-]*[\s/>])", re.IGNORECASE)
-_HIDING_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0+)?(?![.\d])|font-size\s*:\s*0"
-    r"|(?:color|background)\s*:\s*transparent|(?:left|top|text-indent)\s*:\s*-\d{3,}"
-    r"|(?:max-)?(?:height|width)\s*:\s*0(?:px)?\s*(?:;|$)",
-    re.IGNORECASE,
-)
-_NEVER_SHOWN = ("script", "style", "template", "noscript", "head", "iframe", "object")
+READ_CHARS = 6 * MAX_CHARS
+"""How much of a raw text is read at all, in characters: markup has several for each one it shows. Above what a tool
+result may hold, so that only text that came another way is cut here."""
+
+STRAY_INVISIBLE = 3
+"""Invisible characters that are no finding: a byte-order mark or a joiner is no trick."""
+
+MARKER_WORDS = 2
+"""Hidden words that are no finding: a marker for a program is no phrase."""
+
+_LINE_END = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
 _NO_BRACKET = "\u2039"
-_DELIMITER = re.compile(r"<(?=\s*/?\s*untrusted)", re.IGNORECASE)
+# Whatever stands between the letters: a model may read a disfigured delimiter as ours.
+_NAME = "".join(rf"[^\w<{_NO_BRACKET}]*+{letter}" for letter in "untrusted")
+_DELIMITER = re.compile(rf"(?:<|&(?:amp;)*+(?:lt|#0*+60|#x0*+3c);?)(?={_NAME})", re.IGNORECASE)
 
 RULES: dict[str, re.Pattern[str]] = {
     "override": re.compile(
@@ -34,9 +39,10 @@ RULES: dict[str, re.Pattern[str]] = {
         re.IGNORECASE | re.DOTALL,
     ),
     "role": re.compile(
-        r"(?:^|\n)\s*(?:system|assistant|developer)\s*(?:prompt|message|note)?\s*:|<\|?(?:im_start|system|assistant)\|?>"
+        r"^[ \t]{0,40}(?:system|assistant|developer)[ \t]{0,9}(?:prompt|message|note)?[ \t]{0,9}:"
+        r"|<\|?(?:im_start|system|assistant)\|?>"
         r"|\byou are now\b|\bnew (?:system )?instructions?\b|\bact as (?:an?|the) ",
-        re.IGNORECASE,
+        re.IGNORECASE | re.MULTILINE,
     ),
     "addressed_to_agent": re.compile(
         r"\b(?:ai|llm|assistant|agent|language model|chatbot)s?\b.{0,60}"
@@ -55,53 +61,42 @@ RULES: dict[str, re.Pattern[str]] = {
         re.IGNORECASE,
     ),
 }
-"""What orders to an agent look like, by name."""
+"""What orders to an agent look like, by name. Every gap has a bound: the search stays linear in the text."""
 
 
 def clean(raw: str) -> str:
-    """Take out hidden markup, control and zero-width characters; cut to MAX_CHARS; defuse our delimiter."""
-    text = visible_text(raw) if _LOOKS_LIKE_HTML.search(raw) else raw
-    text = "".join(char for char in text if _shows(char))
-    text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text)).strip()
-    text = defused(text)
-    if len(text) <= MAX_CHARS:
-        return text
-    return f"{text[:MAX_CHARS]}\n[cut: {len(text) - MAX_CHARS} more characters]"
+    """Take out hidden markup and invisible characters; defuse our delimiter; cut to MAX_CHARS, and say so."""
+    text = without_invisible(_read(raw))
+    if looks_like_html(text):
+        text = without_invisible(_one_line_end(read_html(text).shown))
+    lines = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
+    text = defused(re.sub(r"\n{3,}", "\n\n", lines).strip())
+    more = max(0, len(text) - MAX_CHARS) + max(0, len(raw) - READ_CHARS)
+    return f"{text[:MAX_CHARS]}\n[cut: {more} more characters]" if more else text
+
+
+def _read(raw: str) -> str:
+    return _one_line_end(raw[:READ_CHARS])
+
+
+def _one_line_end(text: str) -> str:
+    return _LINE_END.sub("\n", text)
 
 
 def defused(text: str) -> str:
-    """The text without our delimiter: it can't end the block it is shown in."""
-    return _DELIMITER.sub(_NO_BRACKET, text)
+    """The text without our delimiter, in any spelling: it can't end the block it is shown in."""
+    plain = text.translate({ord(char): _plain(char) for char in set(text)})
+    kept, at = [], 0
+    for bracket in _DELIMITER.finditer(plain):
+        kept += [text[at : bracket.start()], _NO_BRACKET]
+        at = bracket.end()
+    return "".join([*kept, text[at:]])
 
 
-def _shows(char: str) -> bool:
-    """Not a control, format (zero-width, direction, tag), surrogate or private character, nor a filler."""
-    return char in "\n\t" or (
-        unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") and char not in "\u115f\u1160\u3164\uffa0"
-    )
-
-
-def visible_text(markup: str) -> str:
-    """What a browser would show of `markup`: no comments, scripts, or elements hidden by style."""
-    soup = BeautifulSoup(_NO_TAG.sub("&lt;", markup), "html.parser")
-    for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
-        comment.extract()
-    for element in soup.find_all():
-        if isinstance(element, Tag) and not element.decomposed and _hidden(element):
-            element.decompose()
-    for line_end in soup.find_all(["br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4"]):
-        line_end.append("\n")
-    return soup.get_text()
-
-
-def _hidden(element: Tag) -> bool:
-    return (
-        element.name in _NEVER_SHOWN
-        or element.has_attr("hidden")
-        or element.get("aria-hidden") == "true"
-        or (element.name == "input" and element.get("type") == "hidden")
-        or bool(_HIDING_STYLE.search(str(element.get("style") or "")))
-    )
+def _plain(char: str) -> str:
+    """The character that a wide, bold or otherwise dressed-up one stands for; always one, so that places stay."""
+    plain = unicodedata.normalize("NFKC", char)
+    return plain if len(plain) == 1 else char
 
 
 def suspicious(raw: str, cleaned: str) -> Iterator[tuple[str, str]]:
@@ -110,24 +105,19 @@ def suspicious(raw: str, cleaned: str) -> Iterator[tuple[str, str]]:
     Yields:
         (rule, excerpt) with an excerpt of at most 120 characters; a rule of RULES, or `hidden_text`.
     """
-    seen = "".join(char for char in raw if _shows(char))
+    read = _read(raw)
+    text = without_invisible(read)
+    page = read_html(text) if looks_like_html(text) else None
+    concealed = page.concealed if page else ()
+    places = (text, cleaned, without_invisible(" ".join(concealed)))
     for rule, pattern in RULES.items():
-        if found := pattern.search(seen):
+        if found := next(filter(None, map(pattern.search, places)), None):
             yield rule, " ".join(found.group().split())[:120]
-    hidden = [char for char in raw if not _shows(char) and char != "\r"]
-    if len(hidden) > 3:  # noqa: PLR2004 - a stray byte-order mark or joiner is no trick
-        yield "hidden_text", f"{len(hidden)} invisible characters"
-    elif _LOOKS_LIKE_HTML.search(raw) and len(cleaned) < MAX_CHARS and _hides_words(raw):
+    invisible = count_invisible(read) + (count_invisible(page.shown) if page else 0)
+    if invisible > STRAY_INVISIBLE:
+        yield "hidden_text", f"{invisible} invisible characters"
+    elif any(len(words.split()) > MARKER_WORDS for words in concealed):
         yield "hidden_text", "markup that is not shown"
-
-
-def _hides_words(markup: str) -> bool:
-    soup = BeautifulSoup(markup, "html.parser")
-    concealed = [
-        e.get_text() for e in soup.find_all() if isinstance(e, Tag) and e.name not in _NEVER_SHOWN and _hidden(e)
-    ]
-    concealed += [str(text) for text in soup.find_all(string=lambda text: isinstance(text, Comment))]
-    return any(len(words.split()) > 2 for words in concealed)  # noqa: PLR2004 - a phrase, not a marker
 
 
 def wrapped(text: str, *, source: str, warnings: list[str]) -> str:
