@@ -78,7 +78,9 @@ async def test_links_inside_the_workspace_work_and_a_new_file_lands_where_they_p
 async def test_a_link_that_points_at_itself_is_refused(bench: Bench) -> None:
     (bench.workspace / "loop").symlink_to("loop")
 
-    assert "is no usable path" in await bench.refusal("read_file", path="loop")
+    refusal = await bench.refusal("read_file", path="loop")
+
+    assert "is no usable path" in refusal or "Too many levels" in refusal  # before Python 3.13, and since
 
 
 @pytest.mark.parametrize("create", [False, True])
