@@ -30,6 +30,12 @@ async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
         "thread_id": configurable["thread_id"],
         "checkpoint_id": configurable["checkpoint_id"],
         "next": next_nodes(snapshot),
-        "calls": [{"tool": call["name"], "args": call["args"]} for call in snapshot.values.get("calls", [])],
+        "calls": _with_status(snapshot, "ready"),
+        "asks": _with_status(snapshot, "ask"),
         "effects_reused": reused,
     }
+
+
+def _with_status(snapshot: StateSnapshot, status: str) -> list[dict[str, Any]]:
+    calls = snapshot.values.get("calls", [])
+    return [{"tool": call["name"], "args": call["args"]} for call in calls if call["status"] == status]

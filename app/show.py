@@ -76,6 +76,8 @@ def dry_run_result(result: dict[str, Any]) -> None:
     print(f"from checkpoint {result['checkpoint_id']}: would run {', '.join(result['next']) or 'nothing'}")
     for call in result["calls"]:
         print(f"  call   {call['tool']}({_cell(call['args'])})")
+    for call in result["asks"]:
+        print(f"  ask    {call['tool']}({_cell(call['args'])})")
     for effect in result["effects_reused"]:
         print(f"  reuse  {effect['tool']}({_cell(effect['args'])}): done, its result is returned")
 

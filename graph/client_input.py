@@ -8,12 +8,16 @@ from typing import Any
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage, convert_to_messages
+from langgraph.graph import END
 from langgraph.pregel._utils import is_xxh3_128_hexdigest
-from langgraph.types import Command, Send, StateUpdate
+from langgraph.types import Command, StateUpdate
 from pydantic import ValidationError
 
 from graph.context import Context
 from graph.errors import BadSetting
+
+COPY = "__copy__"
+"""The node name under which LangGraph copies a checkpoint, with changes or without."""
 
 EXAMPLE = '{"messages": [{"role": "user", "content": "..."}]}'
 
@@ -51,12 +55,24 @@ def checked(given: Any, settings: dict[str, Any]) -> Any:
     raise BadSetting(f"the input must be an object: send {EXAMPLE}")
 
 
+def ends(given: Any) -> bool:
+    """Whether a command says that the run is over: how chat pages resolve a thread."""
+    return isinstance(given, Command) and _gotos(given) == [END]
+
+
+def _gotos(command: Command[Any]) -> list[Any]:
+    if not command.goto:  # the server writes None for none
+        return []
+    return list(command.goto) if isinstance(command.goto, (list, tuple)) else [command.goto]
+
+
 def _checked_command(command: Command[Any]) -> Command[Any]:
-    gotos = command.goto if isinstance(command.goto, (list, tuple)) else [command.goto]
-    if any(isinstance(goto, Send) for goto in gotos):
-        raise BadSetting("a command may not send a node a state of its own: send a message, or use update_state")
-    if command.update is None:
-        return command
+    if any(goto != END for goto in _gotos(command)):
+        raise BadSetting(f"a command may go to {END!r} only: to run from another node edit the state, or replay")
+    if not command.update:
+        if command.resume is None and not command.goto:
+            raise BadSetting(f"the command is empty: resume with an answer, or send {EXAMPLE}")
+        return Command(graph=command.graph, resume=command.resume, goto=command.goto or ())
     update = dict(command.update) if isinstance(command.update, (dict, list)) else {"": command.update}
     if set(update) != {"messages"}:
         raise BadSetting("a command may update messages only: settings go in the context, the rest in update_state")
@@ -64,7 +80,7 @@ def _checked_command(command: Command[Any]) -> Command[Any]:
         graph=command.graph,
         update={"messages": as_messages(update["messages"])},
         resume=command.resume,
-        goto=command.goto,
+        goto=command.goto or (),
     )
 
 
@@ -72,14 +88,23 @@ def checked_update(update: StateUpdate) -> StateUpdate:
     """A state edited by hand, as it may be stored; a thread's settings are no part of it.
 
     Raises:
-        BadSetting: its messages are none.
+        BadSetting: it is no object, or its messages are none.
     """
-    if not isinstance(update.values, dict):
-        return update
-    values = {name: value for name, value in update.values.items() if name != "settings"}
+    values = update.values
+    if update.as_node == COPY and isinstance(values, list):  # LangGraph's form: (values, node) pairs
+        return update._replace(values=[(_checked_values(pair[0]), *pair[1:]) for pair in values])
+    return update._replace(values=_checked_values(values))
+
+
+def _checked_values(given: Any) -> dict[str, Any] | None:
+    if given is None:
+        return None
+    if not isinstance(given, dict):
+        raise BadSetting('a state is updated by an object: {"FIELD": VALUE}')
+    values = {name: value for name, value in given.items() if name != "settings"}
     if "messages" in values:
         values["messages"] = as_messages(values["messages"])
-    return update._replace(values=values)
+    return values
 
 
 def as_messages(given: Any) -> list[AnyMessage]:

@@ -238,6 +238,8 @@ class Run:
     """The answers this invocation came with, by interrupt id."""
     bare_answer: Any = None
     """An answer that names no interrupt; None when there is none."""
+    unclear: str = ""
+    """Why the bare answer can't be taken: it could mean another question. Empty when it can."""
 
     def answer_to(self, interrupt_id: str) -> Any:
         """The answer this invocation came with for that interrupt; None when there is none."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import StateGraph
+from langgraph.graph import END, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import StateUpdate
+from langgraph.types import Command, StateUpdate
 
 from graph import client_input
 from graph.approvals import Approvals
 from graph.client_input import Answer
 from graph.context import Context, Run, Services
-from graph.errors import AlreadyDecided, AmbiguousAnswer
+from graph.errors import AlreadyDecided, BadSetting
 from graph.state import Input, State
+from nodes.finish import not_run
 
 SUPER_STEPS = 100_000
 """LangGraph's own recursion limit. Ours (`max_iterations`) is at most a tenth of it and stops first."""
@@ -34,6 +36,11 @@ class Engine(Protocol):
         """Be the only one to run this thread; raises ThreadBusy when another does."""
         ...
 
+
+UNCLEAR = (
+    "this thread was asked {times} times since its last request, and the answer does not say which it means: "
+    "resume by interrupt id, or from the checkpoint you were shown"
+)
 
 OpenEngine = Callable[[], Awaitable[Engine]]
 
@@ -77,17 +84,44 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run
         options |= {"context": run, "durability": "sync" if saver else None}
         async with guard:
+            if isinstance(input, Command) and saver:
+                await self._check_begun(config)
+            if client_input.ends(input):
+                await self.aupdate_state(config, None, as_node=END)
+                return
             if thread_id and answer != Answer():
-                await _check_in_time(engine.services.approvals, answer, thread_id, configurable.get("checkpoint_id"))
+                unclear = await _check_in_time(
+                    engine.services.approvals, answer, thread_id, configurable.get("checkpoint_id")
+                )
+                options["context"] = replace(run, unclear=unclear)
             async for chunk in stream(input, {**(config or {}), "recursion_limit": SUPER_STEPS}, **options):
                 yield chunk
 
     async def abulk_update_state(
         self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
     ) -> RunnableConfig:
-        """See `Pregel.abulk_update_state`: how Studio and the SDK edit a state."""
+        """See `Pregel.abulk_update_state`: how Studio and the SDK edit a state, and chat pages end a run."""
         checked = [[client_input.checked_update(update) for update in superstep] for superstep in supersteps]
+        if checked and len(checked[0]) == 1 and checked[0][0].as_node == END:
+            checked[0] = [await self._ended(config)]
         return await super().abulk_update_state(config, checked)
+
+    async def _check_begun(self, config: Any) -> None:
+        if (await self.aget_state(config)).created_at is None:
+            raise BadSetting(f"nothing has run on this thread yet: send {client_input.EXAMPLE}")
+
+    async def _ended(self, config: RunnableConfig) -> StateUpdate:
+        """A run that a person ends from outside is a cancelled run: nothing stays open behind it."""
+        values = (await self.aget_state(config)).values
+        left = values.get("calls", [])
+        if values.get("outcome") and not left:
+            return StateUpdate(None, END)
+        if left:
+            engine = await self.open_engine()
+            await engine.services.approvals.close(config["configurable"]["thread_id"])
+        why = "a person ended the run"
+        update = {"calls": [], "untrusted": [], "outcome": "cancelled", "reason": why, "answer": f"Stopped: {why}."}
+        return StateUpdate({**update, "messages": [not_run(call, why) for call in left]}, as_node="finish")
 
     def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
         """The input a client sends; `settings` is filled in here, whatever was sent."""
@@ -104,11 +138,10 @@ def durable(
     return DurableGraph(open_engine=open_engine, **compiled.__dict__)
 
 
-async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, checkpoint_id: str | None) -> None:
-    """Refuse an answer before anything runs that could mean another question, or that comes too late.
+async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, checkpoint_id: str | None) -> str:
+    """Why the answer can't be taken, "" when it can: it could mean another question than the open one.
 
     Raises:
-        AmbiguousAnswer: it names neither interrupt nor checkpoint, and the thread was asked more than once.
         AlreadyDecided: all it could decide was decided before, and a run has gone on with that.
     """
     if answer.by_id:
@@ -116,9 +149,10 @@ async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, c
     elif checkpoint_id:
         meant = await approvals.asked_by(thread_id, checkpoint_id=checkpoint_id)
     else:
-        times = await approvals.times_asked(thread_id)
-        if times > 1:
-            raise AmbiguousAnswer(thread_id, times)
         meant = await approvals.asked_by(thread_id)
     if meant and all(row.applied_at for row in meant):
         raise AlreadyDecided(meant[0])
+    if answer.by_id or checkpoint_id:
+        return ""
+    times = await approvals.times_asked(thread_id)
+    return "" if times <= 1 else UNCLEAR.format(times=times)

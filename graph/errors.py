@@ -6,7 +6,6 @@
     |  |- NotFound                    a thread, node, checkpoint, approval or tool that is not there
     |  |- AlreadyDecided              a decision that came too late
     |  |- InvalidDecision             a decision this approval does not allow, or an edit that does not fit
-    |  |- AmbiguousAnswer             an answer that does not say which of several questions it means
     |  |- ThreadBusy                  another process runs this thread now
     |  |- ThreadWaiting               a new request on a thread that waits for a person
     |  |- CheckpointUnreadable        a thread encrypted with another key
@@ -64,17 +63,6 @@ class AlreadyDecided(UsageError):
 
 class InvalidDecision(UsageError):
     """This approval does not allow that decision, or the edited arguments do not fit the tool."""
-
-
-class AmbiguousAnswer(UsageError):
-    """An answer without an interrupt id or checkpoint, on a thread that was asked `times` times this turn."""
-
-    def __init__(self, thread_id: str, times: int) -> None:
-        self.thread_id, self.times = thread_id, times
-        super().__init__(
-            f"thread {thread_id} was asked {times} times since its last request, and this answer does not say which "
-            "it means: resume by interrupt id, or from the checkpoint you were shown"
-        )
 
 
 class ThreadBusy(UsageError):

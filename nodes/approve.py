@@ -42,6 +42,7 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         turn=_request_id(state),
         deadline=run.services.clock.now() + timedelta(seconds=run.context(state).approval_seconds),
     )
+    seen = await _seen(run, question)
     shown = await approvals.ask(asked, question)
     lost: list[str] = []
     refused: dict[str, str] = {}
@@ -51,7 +52,8 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         run.services.telemetry.annotate_run(**totals(state, decisions.waiting_as(row.risk for row in shown)))
         stored = interrupt(decisions.request(shown, asked))
         # A checkpoint keeps the first answer it was given; this run may have come with another.
-        taken = decisions.match(stored if answer is None else answer, shown)
+        unclear = run.unclear or ("" if seen in (None, [row.id for row in shown]) else decisions.ANOTHER)
+        taken = decisions.match(stored if answer is None else answer, shown, unclear=unclear)
         refused = {row.id: taken.problem for row in shown if taken.problem}
         for row, decision in taken.decisions:
             try:
@@ -69,6 +71,15 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
     )
     await approvals.apply([row.id for row in shown if row.status != "pending"])
     return {**_take_over(state["calls"], {row.call_id: row for row in shown}, refused), "lost": lost}
+
+
+async def _seen(run: Run, question: Question) -> list[str] | None:
+    """The list that whoever sent a bare answer can have seen; None when the answer names its question."""
+    if run.bare_answer is None:
+        return None
+    approvals, thread_id = run.services.approvals, question.thread_id
+    at_checkpoint = await approvals.asked_by(thread_id, checkpoint_id=question.checkpoint_id)
+    return [row.id for row in at_checkpoint or await approvals.asked_by(thread_id)]
 
 
 def _request_id(state: State) -> str:

@@ -25,6 +25,9 @@ ALLOWED: dict[bool, tuple[str, ...]] = {
 }
 """Decisions by whether the call is critical: those are done by people or not at all."""
 
+ANOTHER = "it was given to another question than this one"
+"""Why a bare answer is not taken when what is asked has changed since its sender was shown it."""
+
 _INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
 
 
@@ -77,8 +80,10 @@ class Taken:
     """Why the rest of it decides nothing, in words for its sender."""
 
 
-def match(answer: Any, shown: Sequence[Approval]) -> Taken:
+def match(answer: Any, shown: Sequence[Approval], *, unclear: str = "") -> Taken:
     """Pair each decision with the call it names by `approval_id`, else with the one at its position.
+
+    `unclear` says why positions can't be trusted; then only decisions that name their call count.
 
     `None` at a position leaves that call undecided. Anything else that is no decision, or is for a call that
     was not shown, decides nothing.
@@ -95,6 +100,9 @@ def match(answer: Any, shown: Sequence[Approval]) -> Taken:
             problem = f"decision {position + 1} has no type: it is one of {', '.join(ALLOWED[False])}"
             continue
         named = decision.get("approval_id")
+        if unclear and named is None:
+            problem = unclear
+            continue
         row = by_id.get(str(named)) if named is not None else next(iter(shown[position : position + 1]), None)
         if row is None:
             problem = f"decision {position + 1} is for a call that was not asked here ({named or 'no such position'})"

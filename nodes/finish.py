@@ -22,7 +22,7 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     return {
         "answer": _answer(state, left, why),
         "calls": [],
-        "messages": [_not_run(call, why) for call in left],
+        "messages": [not_run(call, why) for call in left],
     }
 
 
@@ -74,7 +74,7 @@ def _done(state: State) -> list[str]:
     return [f"{name} x{count}" if count > 1 else name for name, count in reversed(names.items())]
 
 
-def _not_run(call: Call, why: str) -> ToolMessage:
+def not_run(call: Call, why: str) -> ToolMessage:
     """Histories stay valid for every provider: no call without a result."""
     return ToolMessage(
         f"Not run: {why}.", tool_call_id=call["id"], name=call["name"], id=f"r-{call['id']}", status="error"

@@ -50,13 +50,13 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         tiers=[{"tool": c["name"], "risk": c["risk"], "reason": c["reason"]} for c in calls],
     )
     update: dict[str, Any] = {"messages": [message, *refusals], "usage": usage}
+    if state.get("outcome"):  # a new run on the thread
+        update |= {"outcome": None, "lost": []}
     if not message.tool_calls:
         return {**update, "calls": [], "outcome": "completed", "reason": ""}
     if usage["tool_calls"] + len(calls) > context.max_tool_calls:
         wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
         return {**update, "calls": calls, "outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
-    if state.get("outcome"):
-        update["outcome"] = None
     return {**update, "calls": calls}
 
 

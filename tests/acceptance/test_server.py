@@ -104,7 +104,7 @@ async def test_a_state_edited_by_hand_forks_the_thread_and_runs_on(client: LangG
     assert len(await client.threads.get_history(thread, limit=50)) > len(history)
 
 
-async def test_an_answer_that_could_mean_another_question_is_refused_before_anything_runs(
+async def test_an_answer_that_could_mean_another_question_decides_nothing_and_is_told_why(
     client: LangGraphClient, tmp_path: Path
 ) -> None:
     script = tmp_path / "script.yaml"
@@ -116,14 +116,31 @@ async def test_an_answer_that_could_mean_another_question_is_refused_before_anyt
     await client.runs.wait(thread, "react", input=SEARCH, context={"model": f"scripted:{script}"})
     mail_rejected: Any = {"resume": {"decisions": [{"type": "reject"}]}}
     await client.runs.wait(thread, "react", command=mail_rejected)
-    pending = (await client.threads.get_state(thread))["tasks"]
 
-    with pytest.raises(Exception, match=r"asked 2 times .* by interrupt id"):
-        await client.runs.wait(thread, "react", command={"resume": APPROVE})
+    await client.runs.wait(thread, "react", command={"resume": APPROVE})
 
-    after = (await client.threads.get_state(thread))["tasks"]
-    assert [one["interrupts"] for one in after] == [one["interrupts"] for one in pending]
-    assert after[0]["interrupts"][0]["value"]["action_requests"][0]["name"] == "place_order"
+    [task] = (await client.threads.get_state(thread))["tasks"]
+    [action] = task["interrupts"][0]["value"]["action_requests"]
+    assert action["name"] == "place_order"
+    assert "asked 2 times since its last request" in action["description"]
+    found = await client.threads.search(status="interrupted", limit=1_000)
+    assert thread in [one["thread_id"] for one in found]
+
+
+@pytest.mark.parametrize("how", ["command", "state"])
+async def test_a_thread_that_a_chat_page_resolves_is_cancelled_and_goes_on(client: LangGraphClient, how: str) -> None:
+    """agent-chat-ui sends a command to go to the end, agent-inbox updates the state as the end."""
+    thread, _, _ = await _waiting_thread(client)
+
+    if how == "command":
+        await client.runs.wait(thread, "react", command={"goto": "__end__"})
+    else:
+        await client.threads.update_state(thread, None, as_node="__end__")
+
+    ended: Any = await client.threads.get_state(thread)
+    assert (ended["next"], ended["values"]["outcome"], ended["values"]["calls"]) == ([], "cancelled", [])
+    result: Any = await client.runs.wait(thread, "react", input=SEARCH)
+    assert (result["outcome"], "travel-policy.md" in result["answer"]) == ("completed", True)
 
 
 @pytest.mark.parametrize("asked_for", [{}, {"durability": "exit"}])

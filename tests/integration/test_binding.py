@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.types import Command
 
 from app.lifespan import Opened
@@ -184,3 +185,49 @@ async def test_an_answer_that_is_none_is_asked_again_and_blocks_nothing(
     assert "Your last answer was not taken" in again.value["action_requests"][0]["description"]
     result = await runs.graph.ainvoke(Command(resume={again.id: [{"type": "accept"}]}), CONFIG)
     assert result["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("node", ["act", None])
+async def test_a_bare_answer_never_counts_for_what_was_changed_since_it_was_shown(
+    runs: Runs, script: Script, services: Opened, node: str | None
+) -> None:
+    await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    snapshot = await runs.known("t")
+    dear = [{**snapshot.values["calls"][0], "args": DEAR}]
+    await runs.graph.aupdate_state(snapshot.config, {"calls": dear}, as_node=node)
+
+    await runs.graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
+
+    [open_row] = await services.approvals.find(thread_id="t", pending=True)
+    [asked] = (await runs.known("t")).interrupts
+    assert (open_row.args, await _effects(services)) == (DEAR, [])
+    assert "given to another question" in asked.value["action_requests"][0]["description"]
+
+
+async def test_a_bare_answer_to_what_nobody_was_asked_decides_nothing(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    stream = runs.graph.astream(
+        {"messages": [HumanMessage("go")]},
+        CONFIG,
+        context=script(calls(ORDER), say("done")),
+        interrupt_before=["approve"],
+    )
+    assert [chunk async for chunk in stream]
+
+    await runs.graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
+
+    assert [row.status for row in await services.approvals.find(thread_id="t")] == ["pending"]
+
+
+async def test_an_old_loss_is_not_told_again_with_the_next_request(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    asked = (await runs.known("t")).interrupts[0].id
+    await decide(services, ids_of(report)["place_order"], "approve")
+    await runs.graph.ainvoke(Command(resume={asked: {"decisions": [{"type": "reject"}]}}), CONFIG)
+
+    result = await runs.graph.ainvoke({"messages": [HumanMessage("and now?")]}, CONFIG)
+
+    assert result["lost"] == []

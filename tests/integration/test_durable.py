@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from langchain_core.messages import HumanMessage
+from langgraph.graph import END
 from langgraph.types import Command, Send
 
 from app.lifespan import Opened
@@ -134,7 +135,10 @@ def test_which_questions_an_input_answers(given: Any, answer: Answer) -> None:
         ({"messages": [{"role": "boss", "content": "go"}]}, "messages can't be read"),
         ({"messages": [{"content": "go"}]}, "messages can't be read"),
         ("go", "the input must be an object"),
-        (Command(goto=Send("act", {"calls": []})), "may not send a node a state of its own"),
+        (Command(goto=Send("act", {"calls": []})), "may go to '__end__' only"),
+        (Command(goto="reason"), "may go to '__end__' only"),
+        (Command(), "the command is empty"),
+        (Command(resume=None, update={}), "the command is empty"),
         (Command(update={"settings": {"workspace": "/etc"}}), "may update messages only"),
         (Command(update=[("messages", "go"), ("calls", [])]), "may update messages only"),
         (Command(update="go"), "may update messages only"),
@@ -168,7 +172,7 @@ async def test_messages_are_read_in_every_shape_clients_send(runs: Runs, script:
 async def test_a_message_in_a_command_counts_once(runs: Runs, script: Script) -> None:
     await runs.start("go", thread_id="t", context=script(say("first"), say("second")))
 
-    result = await runs.graph.ainvoke(Command(update={"messages": "and on"}, goto="reason"), CONFIG)
+    result = await runs.graph.ainvoke(Command(update={"messages": "and on"}), CONFIG)
 
     told = [message.text for message in result["messages"]]
     assert told == [message.text for message in (await runs.known("t")).values["messages"]]
@@ -183,9 +187,45 @@ async def test_a_state_edited_by_hand_keeps_the_threads_settings(runs: Runs, scr
 
     after = (await runs.known("t")).values
     assert (after["settings"], after["reason"]) == (before, "by hand")
-    with pytest.raises(BadSetting, match="messages can't be read"):
-        await runs.graph.aupdate_state(CONFIG, {"messages": [5]}, as_node="reason")
-    assert (await runs.known("t")).values == after
+    sneaky = {"defaults": {"workspace": "/etc"}, "explicit": {"workspace": "/etc"}}
+    copied = await runs.graph.aupdate_state(CONFIG, [({"settings": sneaky}, "reason")], as_node="__copy__")
+    assert (await runs.graph.aget_state(copied)).values["settings"] == before
+
+
+@pytest.mark.parametrize(
+    ("values", "node", "said"),
+    [
+        ({"messages": [5]}, "reason", "messages can't be read"),
+        ([({"messages": [5]}, "reason")], "__copy__", "messages can't be read"),
+        ([("settings", {})], "reason", "a state is updated by an object"),
+        ("text", "reason", "a state is updated by an object"),
+    ],
+)
+async def test_a_state_edit_that_can_not_be_read_is_refused_before_it_is_stored(
+    runs: Runs, script: Script, values: Any, node: str, said: str
+) -> None:
+    await runs.start("go", thread_id="t", context=script(say("first")))
+    before = await runs.known("t")
+
+    with pytest.raises(BadSetting, match=said):
+        await runs.graph.aupdate_state(CONFIG, values, as_node=node)
+
+    assert await runs.known("t") == before
+
+
+@pytest.mark.parametrize("command", [Command(resume="yes"), Command(update={"messages": "go"}), Command(goto=END)])
+async def test_a_command_on_a_thread_that_has_not_begun_is_told_so(runs: Runs, command: Any) -> None:
+    with pytest.raises(BadSetting, match="nothing has run on this thread yet"):
+        await runs.graph.ainvoke(command, CONFIG)
+
+
+async def test_ending_an_ended_thread_changes_nothing_it_said(runs: Runs, script: Script) -> None:
+    await runs.start("go", thread_id="t", context=script(say("first")))
+
+    await runs.graph.ainvoke(Command(goto=END), CONFIG)
+
+    after = (await runs.known("t")).values
+    assert (after["outcome"], after["answer"]) == ("completed", "first")
 
 
 async def test_calls_side_by_side_all_end_before_a_failure_is_told(services: Opened, script: Script) -> None:
