@@ -57,11 +57,7 @@ WHERE id = %s AND status = 'pending' RETURNING {COLUMNS}
 """  # noqa: S608 - COLUMNS is a constant
 
 APPLY = "UPDATE approvals SET applied_at = now() WHERE id = ANY(%s) AND applied_at IS NULL"
-CLOSE = """
-UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
-WHERE thread_id = %s AND status = 'pending'
-"""
-CLOSE_OTHERS = """
+CLOSE_ALL_BUT = """
 UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
 WHERE thread_id = %s AND id <> ALL(%s) AND status = 'pending'
 """
@@ -90,7 +86,7 @@ class PostgresApprovals:
                 await cursor.execute(SHOW, (question.thread_id, question.checkpoint_id, question.turn, ids))
             rows = [_row(approval_id, call, question) for approval_id, call in zip(ids, calls, strict=True)]
             await cursor.executemany(UPSERT, rows)
-            await cursor.execute(CLOSE_OTHERS, (Json(REPLACED), question.thread_id, ids))
+            await cursor.execute(CLOSE_ALL_BUT, (Json(REPLACED), question.thread_id, ids))
         return await self.get_all(ids)
 
     async def _ids(self, cursor: Cursor, calls: Sequence[Call], question: Question) -> list[str]:
@@ -118,7 +114,7 @@ class PostgresApprovals:
     async def close(self, thread_id: str) -> None:
         """See `graph.approvals.Approvals.close`."""
         async with self._pool.connection() as connection:
-            await connection.execute(CLOSE, (Json(ENDED), thread_id))
+            await connection.execute(CLOSE_ALL_BUT, (Json(ENDED), thread_id, []))
 
     async def apply(self, approval_ids: Sequence[str]) -> None:
         """See `graph.approvals.Approvals.apply`."""

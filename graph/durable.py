@@ -144,15 +144,11 @@ async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, c
     Raises:
         AlreadyDecided: all it could decide was decided before, and a run has gone on with that.
     """
-    if answer.by_id:
-        meant = await approvals.asked_by(thread_id, interrupt_ids=list(answer.by_id))
-    elif checkpoint_id:
-        meant = await approvals.asked_by(thread_id, checkpoint_id=checkpoint_id)
-    else:
-        meant = await approvals.asked_by(thread_id)
+    by_id = list(answer.by_id) or None
+    meant = await approvals.asked_by(thread_id, interrupt_ids=by_id, checkpoint_id=checkpoint_id)
     if meant and all(row.applied_at for row in meant):
         raise AlreadyDecided(meant[0])
-    if answer.by_id or checkpoint_id:
+    if by_id or checkpoint_id:
         return ""
     times = await approvals.times_asked(thread_id)
     return "" if times <= 1 else UNCLEAR.format(times=times)
