@@ -18,6 +18,7 @@ from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
+from checkpoints.spending import PostgresSpending
 from graph.context import Services
 from services import settings as environment
 from services.clock import SystemClock
@@ -78,6 +79,11 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             models=models,
             tools=executor,
             approvals=approvals,
+            spending=PostgresSpending(
+                pool,
+                usd_a_day=chosen.tenant_usd_per_day,
+                tool_calls_a_day=chosen.tenant_tool_calls_per_day,
+            ),
             clock=SystemClock(),
             telemetry=telemetry,
             defaults=chosen,

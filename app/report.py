@@ -48,13 +48,14 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     configurable = snapshot.config["configurable"]
     thread_id = configurable["thread_id"]
     usage = {**no_usage(), **snapshot.values.get("usage", {})}
-    usage.pop("turns")
+    faults = usage["faults"]
     return {
         "thread_id": thread_id,
         "outcome": outcome_of(snapshot),
         "answer": "" if next_nodes(snapshot) else snapshot.values.get("answer", ""),
         "checkpoint_id": configurable.get("checkpoint_id"),
-        "usage": usage,
+        "usage": {name: usage[name] for name in _SPENT},
+        "faults": faults,
         "approvals": [
             {key: value for key, value in shape(row).items() if key in _IN_RUN}
             for row in await opened.approvals.find(thread_id=thread_id)
@@ -62,6 +63,7 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     }
 
 
+_SPENT = ("iterations", "model_calls", "tool_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
 _IN_RUN = ("id", "interrupt_id", "tool", "args", "risk", "reason", "deadline", "status")
 
 

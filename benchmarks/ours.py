@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.tools import BaseTool
+from langchain_core.messages import AIMessage, HumanMessage
 
 from benchmarks.peer import Run
 from benchmarks.subject import LookupModel, lookup
@@ -20,7 +19,9 @@ from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
-from graph.context import Context, Reply, Role, Services, Spent
+from checkpoints.spending import PostgresSpending
+from graph.budget import Budget, Spent
+from graph.context import Context, Question, Reply, Services
 from graph.durable import DurableGraph
 from graph.react import react
 from services.clock import SystemClock
@@ -35,6 +36,7 @@ CONTEXT = Context(
     max_tool_calls=10_000,
     max_tokens=100_000_000,
     max_seconds=600,
+    max_usd=10_000,
 )
 
 
@@ -44,19 +46,14 @@ class OneModel:
 
     model: LookupModel
 
-    async def complete(
-        self,
-        chain: str,  # noqa: ARG002 - one model, no chain
-        messages: Sequence[BaseMessage],
-        *,
-        tools: Sequence[BaseTool] = (),  # noqa: ARG002 - the model knows its tool
-        role: Role = "agent",  # noqa: ARG002
-        turn: int = 0,  # noqa: ARG002
-    ) -> Reply:
+    async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:  # noqa: ARG002 - one model, no chain
         """See `graph.context.Models.complete`."""
-        message = await self.model.ainvoke(list(messages))
+        spent = Spent(prompt_tokens=10, completion_tokens=5, cost_usd=0.0001)
+        reservation = await budget.reserve(spent)
+        message = await self.model.ainvoke(list(question.messages))
         assert isinstance(message, AIMessage)  # noqa: S101 - for the type
-        return Reply(message=message, model="lookup", spent=Spent(prompt_tokens=10, completion_tokens=5))
+        await reservation.settle(spent)
+        return Reply(message=message, model="lookup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +84,7 @@ async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
                 models=OneModel(LookupModel(iterations=iterations)),
                 tools=executor,
                 approvals=PostgresApprovals(pool),
+                spending=PostgresSpending(pool, usd_a_day=1e9, tool_calls_a_day=1_000_000_000),
                 clock=SystemClock(),
             )
 

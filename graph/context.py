@@ -16,6 +16,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.approvals import Approvals
+from graph.budget import Budget, Spending
 from graph.state import Call, Risk, State
 
 KEEP_TOOL_RESULTS = 5
@@ -39,8 +40,22 @@ class Context(BaseModel):
     )
     max_iterations: int = Field(25, title="Iterations", description="Most passes through the model.", ge=1, le=10_000)
     max_tool_calls: int = Field(50, title="Tool calls", description="Most tool calls.", ge=1, le=100_000)
+    tool_limits: str = Field(
+        "",
+        title="Calls of single tools",
+        description="Most calls of a tool in a run, below the limit on all: send_email=3,fetch_url=10.",
+        max_length=2_000,
+    )
     max_tokens: int = Field(
         200_000, title="Tokens", description="Most tokens, prompt and reply together.", ge=1, le=100_000_000
+    )
+    max_reply_tokens: int = Field(
+        16_384,
+        title="Reply (tokens)",
+        description="Longest reply of a model. A call is only made when the limits leave room for it at this length, "
+        "or for a shorter one that is asked for instead.",
+        ge=16,
+        le=1_000_000,
     )
     max_usd: float = Field(
         1.0, title="Cost (USD)", description="Most money for model calls, in US dollars.", gt=0, le=10_000
@@ -67,11 +82,34 @@ class Context(BaseModel):
         le=604_800,
     )
 
+    @field_validator("tool_limits")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        limits_by_tool(text)
+        return text
+
+
+def limits_by_tool(text: str) -> dict[str, int]:
+    """Read `NAME=N,...`.
+
+    Raises:
+        ValueError: a part that does not read so, or a number below 0.
+    """
+    limits = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = part.partition("=")
+        if not name.strip() or not number.strip().isdecimal():
+            raise ValueError(f"NAME=N,... with whole numbers from 0, not {part!r}")
+        limits[name.strip()] = int(number)
+    return limits
+
 
 class LocalContext(Context):
-    """A context from this machine's own command line, which may also choose the workspace."""
+    """A context from this machine's own command line, which may also choose the workspace and the tenant."""
 
     workspace: Path = Field(Path("examples/office"), validate_default=True)
+    tenant: str = Field("default", min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    """Whose day a run's money and tool calls count in."""
 
     @field_validator("workspace")
     @classmethod
@@ -89,24 +127,24 @@ Role = Literal["agent", "summarizer"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What one or more model calls cost."""
+class Question:
+    """What a model is asked."""
 
-    calls: int = 1
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float | None = 0.0
-    """None when the price is not known."""
+    messages: Sequence[BaseMessage]
+    tools: Sequence[BaseTool] = ()
+    role: Role = "agent"
+    turn: int = 0
+    """For a script: which turn it is, counted from 0."""
+    max_reply_tokens: int = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A model's answer and what all attempts to get it cost."""
+    """A model's answer."""
 
     message: AIMessage
     model: str
     """The member of the chain that answered, as written in the chain."""
-    spent: Spent
     failures: tuple[str, ...] = ()
     """One line for each model that failed before this one answered."""
 
@@ -114,19 +152,14 @@ class Reply:
 class Models(Protocol):
     """The model chain. `services/models.py`."""
 
-    async def complete(
-        self,
-        chain: str,
-        messages: Sequence[BaseMessage],
-        *,
-        tools: Sequence[BaseTool] = (),
-        role: Role = "agent",
-        turn: int = 0,
-    ) -> Reply:
-        """Ask the chain's models in order until one answers. `turn` counts from 0.
+    async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
+        """Ask the chain's models in order, from number `first` (from 0) on, until one answers.
+
+        Each attempt is reserved in `budget` before it is made, and charged whether it fails or not.
 
         Raises:
-            ModelFailed: all of them failed; `spent` on the error says what that cost.
+            ModelFailed: all of them failed.
+            LimitReached: the budget left no room for one that might have answered.
         """
         ...
 
@@ -141,6 +174,10 @@ class Assessment:
     reason: str
     error: str | None = None
     """Set when the call can't run at all (unknown tool, arguments that do not fit): told to the model."""
+    known: bool = True
+    """Whether there is such a tool."""
+    max_calls: int | None = None
+    """Most calls of the tool in a run, as it declares beside itself; None when only the limit on all counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +256,7 @@ class Services:
     models: Models
     tools: Tools
     approvals: Approvals
+    spending: Spending
     clock: Clock
     defaults: LocalContext = field(default_factory=LocalContext)
     """What the environment sets."""

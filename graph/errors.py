@@ -10,6 +10,7 @@
     |  |- ThreadWaiting               a new request on a thread that waits for a person
     |  |- CheckpointUnreadable        a thread encrypted with another key
     |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
+    |- LimitReached                   a limit leaves no room for what is wanted; a run ends in its outcome
     |- ModelFailed                    every model of the chain failed
     `- ToolFailed                     a tool could not do what was asked; the model is told why
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from graph.approvals import Approval
-    from graph.context import Spent
+    from graph.state import Outcome
 
 
 class BallastError(Exception):
@@ -92,14 +93,19 @@ class CheckpointUnreadable(UsageError):
     """A stored value this process can't read: it was encrypted with another key."""
 
 
+class LimitReached(BallastError):
+    """A limit leaves no room for what is wanted: nothing was started, nothing is charged."""
+
+    def __init__(self, outcome: Outcome, why: str) -> None:
+        self.outcome, self.why = outcome, why
+        super().__init__(why)
+
+
 class ModelFailed(BallastError):
-    """Every model of the chain failed; `reasons` has one line a model, in the order tried.
+    """Every model of the chain failed; `reasons` has one line a model, in the order tried."""
 
-    `spent` is what the failed calls cost: failed calls are charged too.
-    """
-
-    def __init__(self, reasons: list[str], spent: Spent) -> None:
-        self.reasons, self.spent = reasons, spent
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
         super().__init__("no model of the chain answered: " + "; ".join(reasons))
 
 

@@ -11,7 +11,7 @@ from nodes.compress_history import foldable
 AfterEntry = Literal["sanitize", "act", "approve", "reason"]
 AfterReason = Literal["finish", "act", "approve", "reason"]
 AfterApprove = Literal["finish", "act", "approve", "compress_history", "reason"]
-AfterAct = Literal["sanitize", "approve", "compress_history", "reason"]
+AfterAct = Literal["finish", "sanitize", "approve", "compress_history", "reason"]
 AfterSanitize = Literal["approve", "compress_history", "reason"]
 
 
@@ -44,6 +44,8 @@ def after_approve(state: State) -> AfterApprove:
 
 def after_act(state: State) -> AfterAct:
     """Untrusted output is cleaned before anything else sees it."""
+    if state.get("outcome"):
+        return "finish"
     return "sanitize" if state.get("untrusted") else _with_results(state)
 
 

@@ -94,10 +94,20 @@ class Usage(TypedDict):
     tool_calls: int
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float | None
-    """None once a model without a known price was called."""
+    cost_usd: float
+    """A model without a known price is refused before a run starts."""
     seconds: float
     """Time spent in nodes. Waiting for a person is free."""
+    by_tool: dict[str, int]
+    """Calls of each tool."""
+    faults: dict[str, int]
+    """What went wrong on the way and was dealt with, counted by kind: see `nodes/faults.py`."""
+    strikes: int
+    """Replies in a row that could not be used: which member of the chain is asked next follows from it."""
+    same: str
+    """Digest of the last calls and of the results they were made upon."""
+    repeats: int
+    """How many replies in a row had that digest."""
 
 
 def no_usage() -> Usage:
@@ -111,6 +121,11 @@ def no_usage() -> Usage:
         completion_tokens=0,
         cost_usd=0.0,
         seconds=0.0,
+        by_tool={},
+        faults={},
+        strikes=0,
+        same="",
+        repeats=0,
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import Run, Services, ToolResult
-from graph.state import Call, RawResult, State
+from graph.context import LocalContext, Run, Services, ToolResult
+from graph.errors import LimitReached
+from graph.state import Call, RawResult, State, Usage
 
 AT_ONCE = 8
 """Most calls of one step in flight together."""
@@ -22,6 +24,8 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     thread_id = (info.thread_id if info else None) or ""
     started = services.clock.monotonic()
     ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
+    if stop := await _no_room(ready, state["usage"], runtime.context, context):
+        return stop
     occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
     slots = asyncio.Semaphore(AT_ONCE)
 
@@ -42,8 +46,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             for call, result in zip(ready, results, strict=True)
         ]
     )
-    usage = state["usage"].copy()
-    usage["tool_calls"] += len(ready)
+    usage = _counted(state["usage"], ready)
     usage["seconds"] += services.clock.monotonic() - started
     pairs = list(zip(ready, results, strict=True))
     update: dict[str, Any] = {
@@ -56,6 +59,18 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if intents:
         update["intents"] = intents
     return update
+
+
+async def _no_room(ready: list[Call], usage: Usage, run: Run, context: LocalContext) -> dict[str, Any] | None:
+    """How the run ends when a limit leaves no room for all of these calls; counts them for the tenant's day."""
+    if usage["tool_calls"] + len(ready) > context.max_tool_calls:
+        wanted = f"{len(ready)} more after {usage['tool_calls']} of {context.max_tool_calls}"
+        return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
+    try:
+        await run.services.spending.count_tool_calls(len(ready), tenant=context.tenant)
+    except LimitReached as reached:
+        return {"outcome": reached.outcome, "reason": reached.why}
+    return None
 
 
 async def _allowed(
@@ -82,6 +97,12 @@ async def _allowed(
         else:
             held.append({**call, "risk": found.risk, "reason": found.reason, "status": "ask"})
     return may_run, held, faults
+
+
+def _counted(usage: Usage, ran: list[Call]) -> Usage:
+    by_tool = Counter(usage["by_tool"])
+    by_tool.update(call["name"] for call in ran)
+    return {**usage, "tool_calls": usage["tool_calls"] + len(ran), "by_tool": dict(by_tool)}
 
 
 def _raised(ended: ToolResult | BaseException) -> ToolResult:

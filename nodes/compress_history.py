@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from langchain_core.messages import (
@@ -14,14 +15,17 @@ from langchain_core.messages import (
 )
 from langgraph.runtime import Runtime
 
-from graph.context import Run
-from graph.errors import ModelFailed
+from graph.context import Question, Run
+from graph.errors import LimitReached, ModelFailed
 from graph.state import State
 from nodes import prompts
-from nodes.reason import add_spent
+from services.budget import budget_of
 
 SUMMARY_CHARS = 6_000
 """Longest summary kept; a longer one is cut at its start, so that the newest facts stay."""
+
+SUMMARY_TOKENS = 2_000
+"""Longest summary asked for, unless replies are kept shorter anyway."""
 
 EXCERPT_CHARS = 300
 """What is kept of each result when the summarizer fails."""
@@ -30,29 +34,27 @@ EXCERPT_CHARS = 300
 async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Fold all but the last tool results into a summary; a call and its result never part."""
     services, context = runtime.context.services, runtime.context.context(state)
-    started = services.clock.monotonic()
     folded = foldable(state["messages"], context.keep_tool_results)
     if not folded:  # this invocation keeps more than the thread does
         return {}
-    usage = state["usage"].copy()
+    budget = budget_of(runtime, "compress_history", context, state["usage"].copy())
     earlier = state.get("summary", "")
     text = "\n\n".join(_rendered(message) for message in folded)
     try:
-        reply = await services.models.complete(
-            context.model,
-            [SystemMessage(prompts.SUMMARIZE), HumanMessage(f"{earlier}\n\n{text}".strip())],
-            role="summarizer",
-        )
-        add_spent(usage, reply.spent)
+        async with asyncio.timeout(max(budget.left().seconds, 0)):
+            question = Question(
+                messages=[SystemMessage(prompts.SUMMARIZE), HumanMessage(f"{earlier}\n\n{text}".strip())],
+                role="summarizer",
+                max_reply_tokens=min(context.max_reply_tokens, SUMMARY_TOKENS),
+            )
+            reply = await services.models.complete(context.model, question, budget=budget)
         summary = str(reply.message.text)
-    except ModelFailed as failed:
-        add_spent(usage, failed.spent)
+    except (ModelFailed, LimitReached, TimeoutError):
         summary = "\n".join([earlier, *(_rendered(message)[:EXCERPT_CHARS] for message in folded)]).strip()
-    usage["seconds"] += services.clock.monotonic() - started
     return {
         "messages": [RemoveMessage(id=message.id or "") for message in folded],
         "summary": summary[-SUMMARY_CHARS:],
-        "usage": usage,
+        "usage": budget.close(),
     }
 
 

@@ -1,63 +1,122 @@
-"""reason: check the limits, ask the model, sort its calls into those that run and those that wait."""
+"""reason: ask the model within the limits, and sort its calls into those that run and those that wait."""
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from graph.context import LocalContext, Reply, Run, Spent, Tools
-from graph.errors import ModelFailed
+from graph.context import LocalContext, Question, Reply, Run
+from graph.errors import LimitReached, ModelFailed
 from graph.state import Call, Outcome, State, Usage, no_usage
-from nodes import prompts
-from services.streamed import estimated_tokens
+from nodes import faults, prompts
+from nodes.sort_calls import sort_calls
+from services.budget import RunBudget, budget_of
 
 
 async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Ask the model what to do next, if the limits leave room for it."""
     run = runtime.context
     services, context = run.services, run.context(state)
-    started = services.clock.monotonic()
     usage = _usage_of_this_run(state)
-    prompt = prompts.conversation(state)
-
-    if stop := _limit_reached(usage, context, prompt):
-        return _end(*stop, usage)
+    budget = budget_of(runtime, "reason", context, usage)
+    if stop := _at_an_end(usage, context):
+        return _end(*stop, budget.close())
     usage["iterations"] += 1
-
-    def charge(spent: Spent) -> None:
-        add_spent(usage, spent)
-        usage["turns"] += 1
-
+    asked = Asking(run=run, context=context, usage=usage, budget=budget)
     try:
-        reply = await _usable_reply(run, context, prompt, usage["turns"], charge)
+        async with asyncio.timeout(budget.left().seconds):
+            reply = await asked.usable_reply([*prompts.conversation(state), *prompts.notes(usage, context)])
+    except LimitReached as reached:
+        usage["iterations"] -= asked.requests == 0
+        return _end(reached.outcome, reached.why, budget.close())
+    except TimeoutError:
+        return _end("stopped_deadline", f"time: {context.max_seconds:g} s passed in a call", budget.close())
     except ModelFailed as failed:
-        charge(failed.spent)
-        usage["seconds"] += services.clock.monotonic() - started
-        return _end("model_failed", "; ".join(failed.reasons), usage)
+        return _end("model_failed", "; ".join(failed.reasons), budget.close())
 
-    usage["seconds"] += services.clock.monotonic() - started
-    message = with_fresh_call_ids(reply.message, state["messages"])
-    calls, refusals = sort_calls(message, services.tools)
+    message = with_fresh_call_ids(reply.message, state["messages"], usage)
+    calls, refusals = sort_calls(message, services.tools, usage, context)
+    usage["strikes"] = 0 if calls or not message.tool_calls else usage["strikes"] + 1
+    faults.note_repetition(usage, message, state["messages"])
+    usage = budget.close()
     services.telemetry.annotate(
         model=reply.model,
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         cost_usd=usage["cost_usd"],
+        faults=usage["faults"],
         tiers=[{"tool": c["name"], "risk": c["risk"], "reason": c["reason"]} for c in calls],
     )
-    update: dict[str, Any] = {"messages": [message, *refusals], "usage": usage}
+    update: dict[str, Any] = {"messages": [message, *refusals], "usage": usage, "calls": calls}
     if state.get("outcome"):  # a new run on the thread
         update |= {"outcome": None, "lost": []}
-    if not message.tool_calls:
-        return {**update, "calls": [], "outcome": "completed", "reason": ""}
-    if usage["tool_calls"] + len(calls) > context.max_tool_calls:
-        wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
-        return {**update, "calls": calls, "outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
-    return {**update, "calls": calls}
+    return update | _ending(message, calls, usage, context)
+
+
+@dataclass(kw_only=True)
+class Asking:
+    """One pass through the chain, until a reply can be used."""
+
+    run: Run
+    context: LocalContext
+    usage: Usage
+    budget: RunBudget
+    requests: int = 0
+    """Made so far in this pass."""
+
+    async def usable_reply(self, prompt: list[BaseMessage]) -> Reply:
+        """A reply that can be used. Its fault is shown to each member once, then the next one is asked.
+
+        Raises:
+            ModelFailed: no model answered, or none usably.
+            LimitReached: the limits leave no room to ask.
+        """
+        services, usage = self.run.services, self.usage
+        reasons: list[str] = []
+        told: list[BaseMessage] = []
+        while (first := next_member(usage, self.context)) is not None:
+            try:
+                question = Question(
+                    messages=[*prompt, *told],
+                    tools=services.tools.offered(),
+                    turn=usage["turns"],
+                    max_reply_tokens=self.context.max_reply_tokens,
+                )
+                reply = await services.models.complete(self.context.model, question, budget=self.budget, first=first)
+            except ModelFailed as failed:
+                self._count(len(failed.reasons))
+                raise ModelFailed([*reasons, *failed.reasons]) from None
+            self._count(len(reply.failures))
+            fault = faults.of_reply(reply.message)
+            if fault is None:
+                return reply
+            faults.count(usage, fault.kind)
+            usage["strikes"] += 1
+            reasons.append(f"{reply.model}: {fault.told}")
+            told = [HumanMessage(prompts.REPAIR.format(problem=fault.told))] if usage["strikes"] % 2 else []
+        raise ModelFailed(reasons or [UNUSABLE])
+
+    def _count(self, failures: int) -> None:
+        self.requests += 1
+        self.usage["turns"] += 1
+        faults.count(self.usage, "model_error", failures)
+
+
+UNUSABLE = "no model of the chain made a call that can run"
+
+
+def next_member(usage: Usage, context: LocalContext) -> int | None:
+    """Number of the chain's member to ask next, from 0; None when each had its two tries."""
+    members = context.model.count(",") + 1
+    tried = usage["strikes"] // 2
+    if tried >= members:
+        return None
+    return max(tried, min(members - 1, usage["repeats"] // faults.REPEATS_NEXT_MODEL))
 
 
 def _usage_of_this_run(state: State) -> Usage:
@@ -66,52 +125,29 @@ def _usage_of_this_run(state: State) -> Usage:
     return no_usage() if known is None or state.get("outcome") else known.copy()
 
 
-def _limit_reached(usage: Usage, context: LocalContext, prompt: Sequence[BaseMessage]) -> tuple[Outcome, str] | None:
-    used = usage["prompt_tokens"] + usage["completion_tokens"]
-    cost = math.inf if usage["cost_usd"] is None else usage["cost_usd"]
+def _at_an_end(usage: Usage, context: LocalContext) -> tuple[Outcome, str] | None:
     if usage["iterations"] >= context.max_iterations:
         return "stopped_iterations", f"iterations: {usage['iterations']} of {context.max_iterations}"
-    if used + estimated_tokens(prompt) > context.max_tokens:
-        return "stopped_tokens", f"tokens: {used} used of {context.max_tokens}, too few left for another call"
-    if cost >= context.max_usd:
-        return "stopped_cost", f"cost: {cost:.4f} USD of {context.max_usd:g}"
     if usage["seconds"] >= context.max_seconds:
         return "stopped_deadline", f"time: {usage['seconds']:.1f} s of {context.max_seconds:g}"
-    return None
+    return ("model_failed", UNUSABLE) if next_member(usage, context) is None else None
 
 
-async def _usable_reply(run: Run, context: LocalContext, prompt: list[BaseMessage], turn: int, charge: Any) -> Reply:
-    """The chain's reply; one that can't be used is shown its fault once.
-
-    Raises:
-        ModelFailed: no model answered, or the second reply was no better.
-    """
-    models, tools = run.services.models, run.services.tools.offered()
-    reply = await models.complete(context.model, prompt, tools=tools, turn=turn)
-    problem = fault(reply.message)
-    if problem is None:
-        charge(reply.spent)
-        return reply
-    charge(reply.spent)
-    again = [*prompt, HumanMessage(prompts.REPAIR.format(problem=problem))]
-    second = await models.complete(context.model, again, tools=tools, turn=turn + 1)
-    if (still := fault(second.message)) is None:
-        charge(second.spent)
-        return second
-    raise ModelFailed([f"{second.model}: {problem}, then {still}"], second.spent)
+def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalContext) -> dict[str, Any]:
+    """The outcome, when this reply is the run's last."""
+    if not message.tool_calls:
+        return {"outcome": "completed", "reason": ""}
+    if usage["tool_calls"] + len(calls) > context.max_tool_calls:
+        wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
+        return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
+    if usage["repeats"] >= faults.REPEATS_END:
+        names = ", ".join(dict.fromkeys(call["name"] for call in message.tool_calls))
+        why = f"iterations: the same call ({names}) {usage['repeats']} times in a row upon the same result"
+        return {"outcome": "stopped_iterations", "reason": why}
+    return {}
 
 
-def fault(message: AIMessage) -> str | None:
-    """Why a reply can't be used; None when it can."""
-    if message.invalid_tool_calls:
-        broken = message.invalid_tool_calls[0]
-        return f"the arguments of {broken['name']} are not valid JSON ({broken['error'] or 'broken'})"
-    if message.response_metadata.get("finish_reason") == "length":
-        return "it was cut off at the length limit"
-    return None if message.tool_calls or str(message.text).strip() else "it was empty"
-
-
-def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage]) -> AIMessage:
+def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage], usage: Usage) -> AIMessage:
     """Models may repeat a call id; results are paired by it, so a repeated one is made new."""
     taken = {call["id"] for old in history if isinstance(old, AIMessage) for call in old.tool_calls}
     calls = []
@@ -119,45 +155,10 @@ def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage]) -> AI
         unique = call["id"]
         if not unique or unique in taken:
             unique = f"{unique or 'call'}-{message.id}-{position}"
+            faults.count(usage, "repeated_call_id")
         taken.add(unique)
         calls.append({**call, "id": unique})
     return message if calls == message.tool_calls else message.model_copy(update={"tool_calls": calls})
-
-
-def sort_calls(message: AIMessage, tools: Tools) -> tuple[list[Call], list[ToolMessage]]:
-    """The calls that may run or wait, and the answers to those that can't run at all."""
-    calls: list[Call] = []
-    refusals: list[ToolMessage] = []
-    for call in message.tool_calls:
-        call_id = call["id"] or ""
-        found = tools.assess(call["name"], call["args"])
-        if found.error:
-            refusals.append(
-                ToolMessage(found.error, tool_call_id=call_id, name=call["name"], id=f"r-{call_id}", status="error")
-            )
-            continue
-        calls.append(
-            Call(
-                id=call_id,
-                name=call["name"],
-                args=found.args,
-                risk=found.risk,
-                reason=found.reason,
-                status="ready" if found.risk == "low" else "ask",
-            )
-        )
-    return calls, refusals
-
-
-def add_spent(usage: Usage, spent: Spent) -> None:
-    """Charge a model call; an unknown price makes the whole cost unknown."""
-    usage["model_calls"] += spent.calls
-    usage["prompt_tokens"] += spent.prompt_tokens
-    usage["completion_tokens"] += spent.completion_tokens
-    if spent.cost_usd is None or usage["cost_usd"] is None:
-        usage["cost_usd"] = None
-    else:
-        usage["cost_usd"] += spent.cost_usd
 
 
 def _end(outcome: Outcome, why: str, usage: Usage) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from services.scripted import ScriptedFailure
 
 LINE_CHARS = 300
 
+NEVER_BEGUN = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+"""Errors of httpx that say no request went out; by name, for it is slow to import."""
+
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai)-[\w\-*.]{6,}|(?<=Bearer )\S+|(?<=://)[^/@\s]+@")
 """Keys by their usual prefixes, bearer tokens, and a user and password in an address."""
 
@@ -34,14 +37,21 @@ def whole(message: AIMessage) -> AIMessage:
     return message
 
 
-def usage_of(error: Exception) -> UsageMetadata:
-    """The tokens a failed call still cost, as far as the error knows."""
-    if isinstance(error, CutStream) and error.usage:
+def usage_of(error: Exception) -> UsageMetadata | None:
+    """The tokens a failed call still cost; None when the error does not know."""
+    if isinstance(error, CutStream):
         return error.usage
-    into = out = 0
     if isinstance(error, ScriptedFailure) and error.usage:
         into, out = error.usage.input_tokens, error.usage.output_tokens
-    return UsageMetadata(input_tokens=into, output_tokens=out, total_tokens=into + out)
+        return UsageMetadata(input_tokens=into, output_tokens=out, total_tokens=into + out)
+    return None
+
+
+def may_be_charged(error: BaseException) -> bool:
+    """Whether the provider may have made a reply: all but an answer that says it did not, or no connection."""
+    if getattr(error, "status_code", None) is not None or type(error).__name__ in NEVER_BEGUN:
+        return False
+    return error.__cause__ is None or may_be_charged(error.__cause__)
 
 
 def failure_line(member: str, error: Exception, *, secrets: Iterable[str]) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from langchain_core.messages import AIMessage, BaseMessage, UsageMetadata
-from langchain_core.tools import BaseTool
+from langchain_core.messages import AIMessage, UsageMetadata
 
-from graph.context import Reply, Role, Spent
-from graph.errors import BadSetting, ModelFailed
-from services.faults import failure_line, usage_of
+from graph.budget import Budget
+from graph.context import Question, Reply
+from graph.errors import BadSetting, LimitReached, ModelFailed
+from services.faults import failure_line
 from services.members import FORMS, Builder, Member
 from services.settings import Settings
 from services.streamed import estimated_usage
@@ -37,42 +35,30 @@ class ModelChain:
         for name in _names(chain):
             self._member(name)
 
-    async def complete(
-        self,
-        chain: str,
-        messages: Sequence[BaseMessage],
-        *,
-        tools: Sequence[BaseTool] = (),
-        role: Role = "agent",
-        turn: int = 0,
-    ) -> Reply:
-        """Ask the chain's models in order until one answers.
+    async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
+        """See `graph.context.Models.complete`.
 
-        `turn` is for scripts. Every script of the chain is asked for the same turn, whichever members
+        Every script of the chain is asked for the same turn, whichever members
         failed before it: a fallback script reads like the one it stands in for.
 
         Raises:
             BadSetting: see `check`.
-            ModelFailed: all of them failed; `spent` on the error says what that cost.
+            ModelFailed, LimitReached: see `graph.context.Models.complete`.
         """
-        members = [self._member(name) for name in _names(chain)]
         failures: list[str] = []
-        spent = Spent(calls=0)
-        for member in members:
+        no_room: LimitReached | None = None
+        for member in [self._member(name) for name in _names(chain)][first:]:
             try:
-                message = await member.ask(messages, tools=tools, role=role, turn=turn)
-            except Exception as error:  # noqa: BLE001 - a client may raise anything on a bad answer; it is told
-                failures.append(failure_line(member.name, error, secrets=self._secrets()))
-                spent = _added(spent, member, usage_of(error))
-                continue
-            usage = message.usage_metadata or estimated_usage(messages, message)
-            return Reply(
-                message=_identified(message, usage),
-                model=member.name,
-                spent=_added(spent, member, usage),
-                failures=tuple(failures),
-            )
-        raise ModelFailed(failures, spent)
+                message = await _attempt(member, question, budget)
+            except LimitReached as reached:  # a cheaper member may still fit
+                no_room = no_room or reached
+            except Failed as failed:
+                failures.append(failure_line(member.name, failed.error, secrets=self._secrets()))
+            else:
+                return Reply(message=message, model=member.name, failures=tuple(failures))
+        if no_room:
+            raise no_room
+        raise ModelFailed(failures)
 
     async def aclose(self) -> None:
         """Close connections to providers; on the event loop that used them."""
@@ -109,15 +95,32 @@ def _written_at(name: str) -> int:
         return 0  # building it says what is wrong
 
 
-def _added(spent: Spent, member: Member, usage: UsageMetadata) -> Spent:
-    usd = member.usd(usage)
-    return replace(
-        spent,
-        calls=spent.calls + 1,
-        prompt_tokens=spent.prompt_tokens + usage["input_tokens"],
-        completion_tokens=spent.completion_tokens + usage["output_tokens"],
-        cost_usd=None if usd is None or spent.cost_usd is None else spent.cost_usd + usd,
-    )
+class Failed(Exception):
+    """A member was asked and gave no reply; `error` is what its client raised."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+async def _attempt(member: Member, question: Question, budget: Budget) -> AIMessage:
+    """Reserve, ask, settle.
+
+    Raises:
+        LimitReached: nothing was asked.
+        Failed: it was asked, and charged.
+    """
+    worst = member.worst(question, budget.left())
+    reservation = await budget.reserve(worst)
+    try:
+        message = await member.ask(question, reply_tokens=worst.completion_tokens)
+    except Exception as error:
+        await reservation.settle(member.spent_on(error, worst))
+        raise Failed(error) from error
+    usage = message.usage_metadata or estimated_usage(question.messages, message)
+    await reservation.settle(member.spent(usage))
+    member.count.learn(worst.prompt_tokens, usage["input_tokens"])
+    return _identified(message, usage)
 
 
 def _identified(message: AIMessage, usage: UsageMetadata) -> AIMessage:

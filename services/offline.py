@@ -19,6 +19,7 @@ from services.digest import digest
 from services.offline_purchase import purchase
 from services.offline_reading import Seen, Step, seen_in
 from services.offline_requests import REQUESTS, simple
+from services.script_file import Tokens
 from services.streamed import chunks_of, estimated_usage
 
 UNKNOWN = (
@@ -26,6 +27,10 @@ UNKNOWN = (
     "I know these:\n{requests}\n"
     "For anything else set OPENAI_API_KEY (OPENAI_BASE_URL for another endpoint), or BALLAST_MODEL."
 )
+
+
+CANT_GO_ON = 50
+"""Tokens of the reply that names tools that are not there."""
 
 
 class OfflineModel(BaseChatModel):
@@ -52,6 +57,12 @@ class OfflineModel(BaseChatModel):
             NotImplementedError: always.
         """
         raise NotImplementedError("the offline model is no language model: it can't fill a schema")
+
+    def foretold(self, messages: Sequence[BaseMessage], **told: Any) -> Tokens:
+        """What the reply will count as. Which tools are offered can only make it shorter or a sentence long."""
+        step = _step(messages, str(told.get("role")))
+        usage = estimated_usage(messages, _said(step))
+        return Tokens(input_tokens=usage["input_tokens"], output_tokens=max(usage["output_tokens"], CANT_GO_ON))
 
     def _generate(
         self,
@@ -90,16 +101,24 @@ def _reply(
     **_options: Any,
 ) -> AIMessage:
     offered = {tool["function"]["name"] for tool in tools}
-    step = Step(text=digest(messages)) if role == "summarizer" else _next(seen_in(messages))
+    step = _step(messages, role)
     if missing := sorted({name for name, _ in step.calls} - offered):
         step = Step(text=f"I can't go on: there is no tool {', '.join(missing)} here.")
-    reply = AIMessage(
+    reply = _said(step)
+    reply.usage_metadata = estimated_usage(messages, reply)
+    return reply
+
+
+def _step(messages: Sequence[BaseMessage], role: str) -> Step:
+    return Step(text=digest(messages)) if role == "summarizer" else _next(seen_in(messages))
+
+
+def _said(step: Step) -> AIMessage:
+    return AIMessage(
         step.text,
         tool_calls=[tool_call(name=name, args=args, id=f"call_{uuid4().hex[:12]}") for name, args in step.calls],
         response_metadata={"finish_reason": "tool_calls" if step.calls else "stop"},
     )
-    reply.usage_metadata = estimated_usage(messages, reply)
-    return reply
 
 
 def _next(seen: Seen) -> Step:

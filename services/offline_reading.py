@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-NOT_A_REQUEST = ("Summary of earlier tool results", "Your last reply could not be used")
+NOT_A_REQUEST = ("Summary of earlier tool results", "Your last reply could not be used", "Note from Ballast")
 """How human messages begin that were written by Ballast itself."""
 
 _WRAPPED = re.compile(r'^<untrusted source="[^"]*">\n(.*)\n</untrusted>$', re.DOTALL | re.MULTILINE)

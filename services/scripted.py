@@ -119,6 +119,18 @@ class ScriptedModel(BaseChatModel):
         async for chunk in marking_broken_arguments(pieces()):
             yield chunk
 
+    def foretold(self, messages: Sequence[BaseMessage], **told: Any) -> Tokens:
+        """What the reply will count as, a failing turn's included. A turn that is not there costs nothing."""
+        try:
+            number, turn = self._turn(messages, **told)
+        except ScriptOver:
+            return Tokens()
+        if turn and turn.error in TOLD:
+            return turn.usage or Tokens()
+        usage = self._reply(number, turn, messages).usage_metadata
+        assert usage is not None  # noqa: S101 - every reply has some
+        return Tokens(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])
+
     def _turn(
         self,
         messages: Sequence[BaseMessage],

@@ -48,6 +48,12 @@ class Settings(LocalContext, BaseSettings):
         default_factory=dict, validation_alias=AliasChoices("BALLAST_PRICES")
     )
     """Prices of models the bundled list does not have: `NAME=input/output,...` in USD a million tokens."""
+    tenant_usd_per_day: float = Field(100.0, validation_alias=AliasChoices("BALLAST_TENANT_USD_PER_DAY"), gt=0, le=1e9)
+    """Most money for model calls of one tenant on one day (UTC), over all processes."""
+    tenant_tool_calls_per_day: int = Field(
+        10_000, validation_alias=AliasChoices("BALLAST_TENANT_TOOL_CALLS_PER_DAY"), ge=1, le=1_000_000_000
+    )
+    """Most tool calls of one tenant on one day (UTC), over all processes."""
     openai_api_key: SecretStr | None = Field(None, validation_alias=AliasChoices("OPENAI_API_KEY"))
     openai_base_url: str | None = Field(
         None, validation_alias=AliasChoices("OPENAI_BASE_URL"), pattern=r"^https?://\S+$", repr=False

@@ -40,6 +40,8 @@ class Marks:
     """Its effect is a write to our own Postgres through `ToolContext.database`: effect and ledger row
     commit together."""
     timeout_s: float = 60.0
+    max_calls: int | None = None
+    """Most calls of it in one run; None when only the limit on all tools counts."""
     raise_risk: RaiseRisk | None = None
     source: str = "builtin"
 
@@ -79,6 +81,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
     reason: str = "",
     transactional: bool = False,
     timeout_s: float = 60.0,
+    max_calls: int | None = None,
     raise_risk: RaiseRisk | None = None,
 ) -> Callable[[Callable[..., Any]], BaseTool]:
     """Turn an async function into a LangChain tool with marks; its docstring is what the model reads."""
@@ -93,6 +96,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
                 idempotent=idempotent,
                 transactional=transactional,
                 timeout_s=timeout_s,
+                max_calls=max_calls,
                 raise_risk=raise_risk,
             )
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -50,7 +51,7 @@ class ToolBox:
         """See `graph.context.Tools.assess`."""
         if name not in self._tools:
             known = ", ".join(sorted(self._tools))
-            return _refused(args, f"there is no tool {name!r}: use one of {known}")
+            return replace(_refused(args, f"there is no tool {name!r}: use one of {known}"), known=False)
         schema = self._schemas[name]
         if extra := sorted(set(args) - set(schema.model_fields)):
             known = ", ".join(schema.model_fields)
@@ -62,8 +63,9 @@ class ToolBox:
             return _refused(args, f"the arguments do not fit {name}: {faults}")
         except Exception as error:  # noqa: BLE001 - a tool's own validator may raise anything
             return _refused(args, f"the arguments do not fit {name}: {type(error).__name__}: {error}")
-        risk, reason = _tier(self.marks(name), fitted)
-        return Assessment(args=fitted, risk=risk, reason=reason)
+        marks = self.marks(name)
+        risk, reason = _tier(marks, fitted)
+        return Assessment(args=fitted, risk=risk, reason=reason, max_calls=marks.max_calls)
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
         """See `graph.context.Tools.intent`. Key order, 1 or 1.0, and unicode form do not change it."""

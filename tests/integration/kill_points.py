@@ -106,13 +106,15 @@ def play(url: str, thread: str, context: LocalContext, *, first: int = NEVER, se
     in_a_process(url, NEVER, decide)
     killed.append(in_a_process(url, second, resume) is None)
     ended = in_a_process(url, NEVER, resume)
-    usage = {name: ended["usage"][name] for name in ("iterations", "model_calls", "tool_calls", "prompt_tokens")}
+    usage = {name: ended["usage"][name] for name in ("iterations", "tool_calls")}
+    spent = {name: ended["usage"][name] for name in ("model_calls", "prompt_tokens")}
     return {
         "killed": killed,
         "asked": asked["outcome"],
         "outcome": ended["outcome"],
         "answer": ended["answer"],
         "usage": usage,
+        "spent": spent,
         **in_a_process(url, NEVER, look),
     }
 

@@ -34,6 +34,9 @@ def test_a_run_killed_at_any_write_ends_as_if_it_had_not_been(
     assert (undisturbed["outcome"], undisturbed["mails"]) == ("completed", 1)
     assert len(killed) > 20
     assert [_differences(case, undisturbed) for case in killed] == [{}] * len(killed)
+    extra = [_extra(case, undisturbed) for case in killed]
+    assert any(calls for calls, _ in extra)
+    assert all((calls > 0) == (tokens > 0) and calls in range(3) for calls, tokens in extra)
     assert all(case["effects"] and _once(case["effects"]) for case in cases)
 
 
@@ -44,6 +47,12 @@ def _differences(case: dict[str, Any], undisturbed: dict[str, Any]) -> dict[str,
         for name in FIELDS
         if _unnumbered(case[name]) != _unnumbered(undisturbed[name])
     }
+
+
+def _extra(case: dict[str, Any], undisturbed: dict[str, Any]) -> tuple[int, int]:
+    """Model calls and tokens beyond the undisturbed run's: a call whose process was killed was paid for all the same."""
+    calls, tokens = (case["spent"][name] - undisturbed["spent"][name] for name in ("model_calls", "prompt_tokens"))
+    return calls, tokens
 
 
 def _unnumbered(value: Any) -> str:

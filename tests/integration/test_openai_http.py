@@ -18,10 +18,13 @@ from langchain_core.tools import BaseTool, tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, SecretStr
 
-from graph.context import Reply
+from graph.budget import Spent
+from graph.context import Question, Reply
 from graph.errors import ModelFailed
+from services.budget import RunBudget
 from services.models import ModelChain
 from services.settings import Settings, load
+from tests.budgets import budget, spent_of
 
 SERVER = Path(__file__).parents[1] / "model_server"
 KEY = "sk-test-0123456789abcdef"
@@ -69,9 +72,10 @@ def look(path: str, quantity: int = 0) -> str:
 TOOLS: list[BaseTool] = [look]
 
 
-async def _ask(settings: Settings, words: str, chain: str = CHAIN) -> Reply:
+async def _ask(settings: Settings, words: str, chain: str = CHAIN, spends: RunBudget | None = None) -> Reply:
     async with aclosing(ModelChain(settings)) as models:
-        return await models.complete(chain, [HumanMessage(words)], tools=TOOLS)
+        question = Question(messages=[HumanMessage(words)], tools=TOOLS)
+        return await models.complete(chain, question, budget=spends or budget())
 
 
 async def _streamed(settings: Settings, words: str, chain: str = CHAIN) -> tuple[Reply, list[AIMessageChunk]]:
@@ -80,7 +84,8 @@ async def _streamed(settings: Settings, words: str, chain: str = CHAIN) -> tuple
 
     async def ask(state: MessagesState) -> dict[str, Any]:
         async with aclosing(ModelChain(settings)) as models:
-            replies.append(await models.complete(chain, state["messages"], tools=TOOLS))
+            question = Question(messages=state["messages"], tools=TOOLS)
+            replies.append(await models.complete(chain, question, budget=budget()))
         return {"messages": [replies[0].message]}
 
     builder = StateGraph(MessagesState)
@@ -93,13 +98,15 @@ async def _streamed(settings: Settings, words: str, chain: str = CHAIN) -> tuple
 
 
 async def test_a_tool_call_with_usage_and_its_price(settings: Settings) -> None:
-    reply = await _ask(settings, "read notes")
+    one = budget()
+    reply = await _ask(settings, "read notes", spends=one)
     assert [(c["id"], c["name"], c["args"]) for c in reply.message.tool_calls] == [
         ("call_notes", "look", {"path": "notes.txt"})
     ]
-    assert (reply.model, reply.spent.calls) == ("openai:gpt-4o", 1)
-    assert (reply.spent.prompt_tokens, reply.spent.completion_tokens) == (100, 20)
-    assert reply.spent.cost_usd == pytest.approx((100 * 2.5 + 20 * 10) / 1e6)
+    assert reply.model == "openai:gpt-4o"
+    charged = spent_of(one)
+    assert (charged.calls, charged.prompt_tokens, charged.completion_tokens) == (1, 100, 20)
+    assert charged.cost_usd == pytest.approx((100 * 2.5 + 20 * 10) / 1e6)
     assert reply.failures == ()
 
 
@@ -109,7 +116,8 @@ async def test_words_are_streamed_with_usage_under_the_id_that_is_stored(setting
     assert len(words) > 3
     assert "".join(words) == reply.message.text == "one two three four five six"
     assert {chunk.id for chunk in chunks} == {reply.message.id}
-    assert (reply.spent.prompt_tokens, reply.spent.completion_tokens) == (1000, 200)
+    assert reply.message.usage_metadata
+    assert reply.message.usage_metadata["total_tokens"] == 1200
 
 
 async def test_a_streamed_tool_call_is_whole(settings: Settings) -> None:
@@ -149,9 +157,10 @@ async def test_cut_arguments_are_never_completed_by_guesswork(settings: Settings
     ],
 )
 async def test_the_second_member_answers_when_the_first_fails(settings: Settings, words: str, told: str) -> None:
-    reply = await _ask(settings, words)
+    one = budget()
+    reply = await _ask(settings, words, spends=one)
     assert reply.message.text == "the second member"
-    assert (reply.model, reply.spent.calls) == ("openai:gpt-4o-mini", 2)
+    assert (reply.model, spent_of(one).calls) == ("openai:gpt-4o-mini", 2)
     assert len(reply.failures) == 1
     assert reply.failures[0].startswith(f"openai:gpt-4o: {told}")
     assert KEY not in reply.failures[0]
@@ -171,12 +180,13 @@ async def test_a_slow_answer_is_given_up_at_the_timeout(settings: Settings) -> N
 
 
 async def test_when_all_fail_each_has_one_line_without_the_key(settings: Settings) -> None:
+    one = budget()
     with pytest.raises(ModelFailed) as failed:
-        await _ask(settings, "wrong key", chain="openai:gpt-4o,openai:gpt-4.1")
+        await _ask(settings, "wrong key", chain="openai:gpt-4o,openai:gpt-4.1", spends=one)
     reasons = failed.value.reasons
     assert [reason.partition(": ")[0] for reason in reasons] == ["openai:gpt-4o", "openai:gpt-4.1"]
     assert not any(KEY in reason or "\n" in reason for reason in reasons)
-    assert failed.value.spent.calls == 2
+    assert spent_of(one) == Spent(calls=2)
     assert KEY not in str(failed.value)
 
 

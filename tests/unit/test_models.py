@@ -1,23 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import SecretStr
 
-from graph.context import Reply, Spent
+from graph.budget import Spent
+from graph.context import Question, Reply
 from graph.errors import BadSetting, ModelFailed
 from services.faults import CutStream, failure_line, whole
 from services.members import KEPT_BINDINGS, Member
 from services.models import KEPT_MEMBERS, ModelChain
 from services.scripted import ScriptedModel
 from services.settings import load
+from tests.budgets import budget, spent_of
 
-HELLO = [HumanMessage("hello there")]
+HELLO = Question(messages=[HumanMessage("hello there")])
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +51,13 @@ async def test_the_first_that_answers_wins_and_failed_attempts_are_charged(chain
     price = "price: {input_per_mtok: 1, output_per_mtok: 2}"
     bad = _script("bad.yaml", f"turns: [{{error: rate_limit, usage: {{input_tokens: 1000000}}}}]\n{price}")
     good = _script("good.yaml", f"turns: [{{content: hi, usage: {{input_tokens: 10, output_tokens: 20}}}}]\n{price}")
-    reply = await chain.complete(f" {bad} , {good},offline", HELLO)
+    one = budget()
+    reply = await chain.complete(f" {bad} , {good},offline", HELLO, budget=one)
     assert reply.message.text == "hi"
     assert reply.model == good
-    assert (reply.spent.calls, reply.spent.prompt_tokens, reply.spent.completion_tokens) == (2, 1_000_010, 20)
-    assert reply.spent.cost_usd == pytest.approx(1.00005)
+    charged = spent_of(one)
+    assert (charged.calls, charged.prompt_tokens, charged.completion_tokens) == (2, 1_000_010, 20)
+    assert charged.cost_usd == pytest.approx(1.00005)
     assert reply.failures == (f"{bad}: rate_limit: 429, too many requests (scripted)",)
 
 
@@ -62,55 +65,59 @@ async def test_when_all_fail_each_has_its_line_and_the_cost_is_known(chain: Mode
     members = [
         _script(f"{kind}.yaml", f"turns: [{{error: {kind}}}]") for kind in ("timeout", "server_error", "malformed_json")
     ]
+    one = budget()
     with pytest.raises(ModelFailed) as failed:
-        await chain.complete(",".join(members), HELLO)
+        await chain.complete(",".join(members), HELLO, budget=one)
     assert [line.partition(": ")[0] for line in failed.value.reasons] == members
-    assert failed.value.spent == Spent(calls=3)
+    assert spent_of(one) == Spent(calls=3)
 
 
 async def test_a_fallback_script_is_asked_for_the_turn_its_primary_failed_at(chain: ModelChain) -> None:
     primary = _script("primary.yaml", "turns: [{content: p0}, {error: server_error}, {content: p2}]")
     fallback = _script("fallback.yaml", "turns: [{content: f0}, {content: f1}]")
-    played = [(await chain.complete(f"{primary},{fallback}", HELLO, turn=turn)).message.text for turn in range(3)]
+    questions = [replace(HELLO, turn=turn) for turn in range(3)]
+    replies = [await chain.complete(f"{primary},{fallback}", one, budget=budget()) for one in questions]
+    played = [reply.message.text for reply in replies]
     assert played == ["p0", "f1", "p2"]
 
 
 async def test_a_script_that_is_over_fails_and_names_the_turn(chain: ModelChain) -> None:
     name = _script("short.yaml", "turns: [{content: one}]")
     with pytest.raises(ModelFailed) as failed:
-        await chain.complete(name, HELLO, turn=1)
+        await chain.complete(name, replace(HELLO, turn=1), budget=budget())
     assert failed.value.reasons == [f"{name}: script has 1 turn, turn 2 was asked for"]
 
 
 async def test_each_reply_has_an_id_of_its_own_and_usage(chain: ModelChain) -> None:
     name = _script("same.yaml", "turns: [{content: the same words}]")
-    first, second = [await chain.complete(name, HELLO) for _ in range(2)]
+    first, second = [await chain.complete(name, HELLO, budget=budget()) for _ in range(2)]
     assert first.message.id
     assert first.message.id != second.message.id
     assert first.message.usage_metadata == {"input_tokens": 2, "output_tokens": 4, "total_tokens": 6}
-    assert (first.spent.prompt_tokens, first.spent.completion_tokens) == (2, 4)
 
 
 async def test_the_summarizer_is_answered_by_every_kind_without_a_turn(chain: ModelChain) -> None:
     name = _script("agent.yaml", "turns: [{content: agent}]")
-    texts: list[Reply] = [await chain.complete(member, HELLO, role="summarizer") for member in ("offline", name)]
+    asked = replace(HELLO, role="summarizer")
+    texts: list[Reply] = [await chain.complete(member, asked, budget=budget()) for member in ("offline", name)]
     assert [reply.message.text for reply in texts] == ["hello there", "hello there"]
 
 
 async def test_offline_costs_nothing(chain: ModelChain) -> None:
-    reply = await chain.complete("offline", HELLO, tools=[_tool()])
+    one = budget()
+    reply = await chain.complete("offline", replace(HELLO, tools=[_tool()]), budget=one)
     assert "not a language model" in reply.message.text
-    assert reply.spent.cost_usd == 0
-    assert reply.spent.prompt_tokens == 2
+    charged = spent_of(one)
+    assert (charged.cost_usd, charged.prompt_tokens) == (0, 2)
 
 
 async def test_a_script_is_read_again_when_it_changes_and_only_then(chain: ModelChain) -> None:
     name = _script("s.yaml", "turns: [{content: old}]")
-    assert (await chain.complete(name, HELLO)).message.text == "old"
+    assert (await chain.complete(name, HELLO, budget=budget())).message.text == "old"
     built = chain._member(name)
     assert chain._member(name) is built
     _script("s.yaml", "turns: [{content: new words}]")
-    assert (await chain.complete(name, HELLO)).message.text == "new words"
+    assert (await chain.complete(name, HELLO, budget=budget())).message.text == "new words"
 
 
 def test_the_caches_are_bounded(chain: ModelChain, folder: Path) -> None:
@@ -119,17 +126,17 @@ def test_the_caches_are_bounded(chain: ModelChain, folder: Path) -> None:
     assert len(chain._members) == KEPT_MEMBERS
     member = chain._member("offline")
     for number in range(KEPT_BINDINGS + 5):
-        member._runnable([_tool(f"t{number}")])
+        member._binding([_tool(f"t{number}")])
     assert len(member._bound) == KEPT_BINDINGS
     assert folder.exists()
 
 
 def test_tools_are_bound_once(chain: ModelChain) -> None:
     member, tools = chain._member("offline"), [_tool()]
-    bound: Runnable[Any, AIMessage] = member._runnable(tools)
-    assert member._runnable(list(tools)) is bound
-    assert member._runnable([_tool()]) is not bound
-    assert member._runnable([]) is member.model
+    bound = member._binding(tools)
+    assert member._binding(list(tools)) is bound
+    assert member._binding([_tool()]) is not bound
+    assert member._binding([]).runnable is member.model
 
 
 @pytest.mark.parametrize(
@@ -151,7 +158,7 @@ async def test_a_chain_that_can_not_run_is_refused_in_one_line(chain: ModelChain
     assert str(refused.value).startswith(told)
     assert "\n" not in str(refused.value)
     with pytest.raises(BadSetting):
-        await chain.complete(text, HELLO)
+        await chain.complete(text, HELLO, budget=budget())
 
 
 def test_an_unknown_price_is_refused_and_says_how_to_give_it() -> None:
@@ -163,9 +170,10 @@ def test_an_unknown_price_is_refused_and_says_how_to_give_it() -> None:
 
 async def test_a_model_that_never_answers_is_given_up() -> None:
     _script("slow.yaml", "turns: [{content: late, delay_s: 30}]")
-    slow = Member(name="slow", model=ScriptedModel.from_file(Path("slow.yaml")), usd=lambda _: 0.0, timeout_s=0.01)
+    script = ScriptedModel.from_file(Path("slow.yaml"))
+    slow = Member(name="slow", model=script, usd=lambda _: 0.0, timeout_s=0.01, foretelling=script)
     with pytest.raises(TimeoutError, match=r"no whole reply within 0\.01 s"):
-        await slow.ask(HELLO, tools=[], role="agent", turn=0)
+        await slow.ask(HELLO, reply_tokens=10)
 
 
 def test_a_reply_without_an_end_is_a_cut_stream() -> None:

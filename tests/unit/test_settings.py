@@ -26,13 +26,17 @@ def test_everything_is_finite_by_default() -> None:
         "model": "offline",
         "max_iterations": 25,
         "max_tool_calls": 50,
+        "tool_limits": "",
+        "max_reply_tokens": 16_384,
         "max_tokens": 200_000,
         "max_usd": 1.0,
         "max_seconds": 900.0,
         "keep_tool_results": 5,
         "approval_seconds": 300,
         "workspace": str(Path("examples/office").absolute()),
+        "tenant": "default",
     }
+    assert (settings.tenant_usd_per_day, settings.tenant_tool_calls_per_day) == (100, 10_000)
 
 
 def test_explicit_wins_over_environment_even_when_it_equals_the_default(

@@ -1,0 +1,99 @@
+"""What a run may spend: each model call is reserved at its worst, made, and settled at what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What one or more model calls cost, or may cost at most."""
+
+    calls: int = 1
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and reply together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """What the run's own limits leave."""
+
+    tokens: int
+    usd: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where in a thread something is spent: a node that is executed again after a crash stands at the same place."""
+
+    thread_id: str
+    """Empty for a run without a thread: nothing of it is executed again."""
+    checkpoint_id: str
+    node: str
+
+
+class Reservation(Protocol):
+    """A call that is charged at its worst until it is settled."""
+
+    async def settle(self, actual: Spent) -> None:
+        """Charge what it really cost instead."""
+        ...
+
+
+class Budget(Protocol):
+    """What a node may spend. `services/budget.py`."""
+
+    def left(self) -> Left:
+        """What no call has reserved or spent yet."""
+        ...
+
+    async def reserve(self, worst: Spent) -> Reservation:
+        """Set the worst case of a call aside before it is made; holds among all that spend at the same time.
+
+        Raises:
+            LimitReached: a limit of the run, or of its tenant today, leaves no room for it. Nothing is charged.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserved:
+    """A row of `Spending`."""
+
+    id: int
+    lost: Spent
+    """What earlier executions of the same place had reserved or spent when they were cut off."""
+
+
+class Spending(Protocol):
+    """What all processes spend, by tenant and day (UTC, the database's clock). `checkpoints/spending.py`."""
+
+    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+        """Set a call's worst case aside for the tenant's day.
+
+        `execution` tells this execution of the place from earlier ones.
+
+        Raises:
+            LimitReached: the tenant's day has no room for it.
+        """
+        ...
+
+    async def settle(self, reserved: Reserved, actual: Spent) -> None:
+        """Charge what the call really cost instead."""
+        ...
+
+    async def count_tool_calls(self, count: int, *, tenant: str) -> None:
+        """Count tool calls that are about to run.
+
+        Raises:
+            LimitReached: the tenant's day has no room for all of them. None is counted.
+        """
+        ...

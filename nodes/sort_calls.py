@@ -1,0 +1,46 @@
+"""Which calls of a reply may run, which wait for a person, and what the model is told of those that can't run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from langchain_core.messages import AIMessage, ToolMessage
+
+from graph.context import Context, Tools, limits_by_tool
+from graph.state import Call, Usage
+from nodes import faults
+
+OVER = "{name} may be called {limit} times in a run, and was: go on without it"
+
+
+def sort_calls(
+    message: AIMessage, tools: Tools, usage: Usage, context: Context
+) -> tuple[list[Call], list[ToolMessage]]:
+    """The calls that may run or wait, and the answers to those that can't run at all, each counted."""
+    limits = limits_by_tool(context.tool_limits)
+    made = Counter(usage["by_tool"])
+    calls: list[Call] = []
+    refusals: list[ToolMessage] = []
+    for call in message.tool_calls:
+        name, call_id = call["name"], call["id"] or ""
+        found = tools.assess(name, call["args"])
+        refused, kind = found.error, faults.kind_of(found)
+        limit = min((one for one in (limits.get(name), found.max_calls) if one is not None), default=None)
+        if not refused and limit is not None and made[name] >= limit:
+            refused, kind = OVER.format(name=name, limit=limit), "over_tool_limit"
+        if refused:
+            faults.count(usage, kind)
+            refusals.append(ToolMessage(refused, tool_call_id=call_id, name=name, id=f"r-{call_id}", status="error"))
+            continue
+        made[name] += 1
+        calls.append(
+            Call(
+                id=call_id,
+                name=name,
+                args=found.args,
+                risk=found.risk,
+                reason=found.reason,
+                status="ready" if found.risk == "low" else "ask",
+            )
+        )
+    return calls, refusals

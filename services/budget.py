@@ -1,0 +1,139 @@
+"""What a node of a run may still spend: the run's own limits, and through `Spending` those of its tenant's day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from langgraph.runtime import Runtime
+
+from graph.budget import Left, Place, Reserved, Spending, Spent
+from graph.context import Clock, LocalContext, Run
+from graph.errors import LimitReached
+from graph.state import Usage
+
+ROUNDING = 1e-9
+"""US dollars by which sums of floats may miss a limit they meet exactly."""
+
+
+def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usage) -> RunBudget:
+    """The budget of the node that runs now; `usage` is charged in place."""
+    info, services = runtime.execution_info, runtime.context.services
+    place = Place(
+        thread_id=(info.thread_id if info else None) or "", checkpoint_id=info.checkpoint_id if info else "", node=node
+    )
+    return RunBudget(limits=limits, usage=usage, place=place, spending=services.spending, clock=services.clock)
+
+
+@dataclass(kw_only=True)
+class RunBudget:
+    """Implements `graph.budget.Budget`; made by a node for one execution of it, over a copy of the run's usage."""
+
+    limits: LocalContext
+    usage: Usage
+    """Charged in place."""
+    place: Place
+    spending: Spending
+    clock: Clock
+    _execution: str = field(default_factory=lambda: uuid4().hex)
+    _started: float = field(init=False)
+    _in_flight: dict[str, Spent] = field(default_factory=dict)
+    _knows_lost: bool = False
+
+    def __post_init__(self) -> None:
+        self._started = self.clock.monotonic()
+
+    def left(self) -> Left:
+        """See `graph.budget.Budget.left`."""
+        spent = list(self._in_flight.values())
+        return Left(
+            tokens=self.limits.max_tokens - _tokens(self.usage) - sum(one.tokens for one in spent),
+            usd=self.limits.max_usd - self.usage["cost_usd"] - sum(one.cost_usd for one in spent),
+            seconds=self.limits.max_seconds - self.usage["seconds"] - self._elapsed(),
+        )
+
+    async def reserve(self, worst: Spent) -> RunReservation:
+        """See `graph.budget.Budget.reserve`."""
+        self._check(worst)
+        name = uuid4().hex
+        self._in_flight[name] = worst  # before anything is awaited: who reserves at the same time sees it
+        try:
+            reserved = await self.spending.reserve(
+                worst, self.place, execution=self._execution, tenant=self.limits.tenant
+            )
+        except LimitReached:
+            del self._in_flight[name]
+            raise
+        if reserved.lost.calls and not self._knows_lost:
+            self._knows_lost = True
+            await self._take_over(reserved, name, worst)
+        return RunReservation(budget=self, name=name, reserved=reserved)
+
+    async def _take_over(self, reserved: Reserved, name: str, worst: Spent) -> None:
+        """Charge what was lost with earlier executions of this place, and see whether there is still room."""
+        self._charge(reserved.lost)
+        del self._in_flight[name]
+        try:
+            self._check(worst)
+        except LimitReached:
+            await self.spending.settle(reserved, Spent(calls=0))
+            raise
+        self._in_flight[name] = worst
+
+    async def settle(self, name: str, reserved: Reserved, actual: Spent) -> None:
+        """Charge a call that was reserved under `name`."""
+        del self._in_flight[name]
+        self._charge(actual)
+        await self.spending.settle(reserved, actual)
+
+    def close(self) -> Usage:
+        """The usage when the node ends. A call that was cut off is charged at its worst: nobody knows better."""
+        for worst in self._in_flight.values():
+            self._charge(worst)
+        self._in_flight.clear()
+        self.usage["seconds"] += self._elapsed()
+        self._started = self.clock.monotonic()
+        return self.usage
+
+    def _check(self, more: Spent) -> None:
+        left = self.left()
+        if more.tokens > left.tokens:
+            used, limit = _tokens(self.usage), self.limits.max_tokens
+            raise LimitReached(
+                "stopped_tokens", f"tokens: {used} used of {limit}, the next call may take {more.tokens}"
+            )
+        if more.cost_usd > left.usd + ROUNDING:
+            used_usd, limit_usd = self.usage["cost_usd"], self.limits.max_usd
+            raise LimitReached(
+                "stopped_cost",
+                f"cost: {used_usd:.4f} USD spent of {limit_usd:g}, the next call may take {more.cost_usd:.4f}",
+            )
+        if left.seconds <= 0:
+            used_s = self.limits.max_seconds - left.seconds
+            raise LimitReached("stopped_deadline", f"time: {used_s:.1f} s of {self.limits.max_seconds:g}")
+
+    def _charge(self, spent: Spent) -> None:
+        self.usage["model_calls"] += spent.calls
+        self.usage["prompt_tokens"] += spent.prompt_tokens
+        self.usage["completion_tokens"] += spent.completion_tokens
+        self.usage["cost_usd"] += spent.cost_usd
+
+    def _elapsed(self) -> float:
+        return self.clock.monotonic() - self._started
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunReservation:
+    """Implements `graph.budget.Reservation`."""
+
+    budget: RunBudget
+    name: str
+    reserved: Reserved
+
+    async def settle(self, actual: Spent) -> None:
+        """See `graph.budget.Reservation.settle`."""
+        await self.budget.settle(self.name, self.reserved, actual)
+
+
+def _tokens(usage: Usage) -> int:
+    return usage["prompt_tokens"] + usage["completion_tokens"]

@@ -1,0 +1,43 @@
+"""A run's budget without a database behind it: for tests of those who spend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graph.budget import Place, Reserved, Spent
+from graph.context import LocalContext
+from graph.state import no_usage
+from services.budget import RunBudget
+from services.clock import FixedClock
+
+
+class Untold:
+    """`graph.budget.Spending` that tells nobody."""
+
+    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+        del worst, place, execution, tenant
+        return Reserved(id=0, lost=Spent(calls=0))
+
+    async def settle(self, reserved: Reserved, actual: Spent) -> None:
+        pass
+
+    async def count_tool_calls(self, count: int, *, tenant: str) -> None:
+        pass
+
+
+def budget(**limits: Any) -> RunBudget:
+    """The budget of a run that has spent nothing yet."""
+    place = Place(thread_id="t", checkpoint_id="c", node="n")
+    limited = LocalContext(**{"max_usd": 10_000, "max_tokens": 100_000_000, **limits})
+    return RunBudget(limits=limited, usage=no_usage(), place=place, spending=Untold(), clock=FixedClock())
+
+
+def spent_of(one: RunBudget) -> Spent:
+    """What the run was charged."""
+    usage = one.close()
+    return Spent(
+        calls=usage["model_calls"],
+        prompt_tokens=usage["prompt_tokens"],
+        completion_tokens=usage["completion_tokens"],
+        cost_usd=usage["cost_usd"],
+    )
