@@ -32,6 +32,9 @@ Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scrip
 Workspace = Annotated[Path | None, typer.Option(help="Folder the file tools work in.")]
 MaxIterations = Annotated[int | None, typer.Option(help="Most passes through the model.")]
 MaxToolCalls = Annotated[int | None, typer.Option(help="Most tool calls.")]
+ToolLimits = Annotated[str | None, typer.Option(help="Most calls of single tools: send_email=3,fetch_url=10.")]
+MaxReplyTokens = Annotated[int | None, typer.Option(help="Longest reply of a model, in tokens.")]
+Tenant = Annotated[str | None, typer.Option(help="Whose day the money and tool calls count in.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens.")]
 MaxUsd = Annotated[float | None, typer.Option(help="Most money for model calls, in US dollars.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Most time in nodes, in seconds.")]
@@ -80,8 +83,11 @@ def run(
     graph: Annotated[str, typer.Option(help="Which graph runs it.")] = "react",
     model: Model = None,
     workspace: Workspace = None,
+    tenant: Tenant = None,
     max_iterations: MaxIterations = None,
     max_tool_calls: MaxToolCalls = None,
+    tool_limits: ToolLimits = None,
+    max_reply_tokens: MaxReplyTokens = None,
     max_tokens: MaxTokens = None,
     max_usd: MaxUsd = None,
     max_seconds: MaxSeconds = None,
@@ -97,7 +103,8 @@ def run(
     if not task.strip():
         raise BadSetting("the task is empty: say what to do, ballast run 'TASK'")
     context = context_of(
-        model=model, workspace=workspace, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
+        model=model, workspace=workspace, tenant=tenant, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
+        tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
         keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
     )  # fmt: skip
@@ -116,6 +123,8 @@ def resume(
     model: Model = None,
     max_iterations: MaxIterations = None,
     max_tool_calls: MaxToolCalls = None,
+    tool_limits: ToolLimits = None,
+    max_reply_tokens: MaxReplyTokens = None,
     max_tokens: MaxTokens = None,
     max_usd: MaxUsd = None,
     max_seconds: MaxSeconds = None,
@@ -128,6 +137,7 @@ def resume(
 
     context = context_of(
         model=model, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
+        tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
         keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
     )  # fmt: skip

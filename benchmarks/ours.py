@@ -52,7 +52,7 @@ class OneModel:
         reservation = await budget.reserve(spent)
         message = await self.model.ainvoke(list(question.messages))
         assert isinstance(message, AIMessage)  # noqa: S101 - for the type
-        await reservation.settle(spent)
+        reservation.settle(spent)
         return Reply(message=message, model="lookup")
 
 

@@ -6,6 +6,7 @@ Postgres itself, between a reservation and the next checkpoint of any thread, ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from checkpoints.database import Pool
@@ -16,10 +17,10 @@ from graph.errors import LimitReached
 RESERVE = """
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
 today AS (
-    INSERT INTO tenant_days (tenant, day, usd)
+    INSERT INTO tenant_usd (tenant, day, usd)
     SELECT %(tenant)s, (now() AT TIME ZONE 'UTC')::date, %(usd)s FROM quick WHERE %(usd)s <= %(cap)s
-    ON CONFLICT (tenant, day) DO UPDATE SET usd = tenant_days.usd + EXCLUDED.usd
-    WHERE tenant_days.usd + EXCLUDED.usd <= %(cap)s
+    ON CONFLICT (tenant, day) DO UPDATE SET usd = tenant_usd.usd + EXCLUDED.usd
+    WHERE tenant_usd.usd + EXCLUDED.usd <= %(cap)s
     RETURNING day
 ),
 passed AS (
@@ -38,29 +39,39 @@ FROM reservations
 WHERE thread_id = %(thread)s AND thread_id <> '' AND checkpoint_id = %(checkpoint)s AND node = %(node)s
   AND execution <> %(execution)s
 """
-# The call is charged to the day it was reserved on, also when it ends after midnight. Of a run without a thread
-# nothing is executed again: its row has served.
+# A call is charged to the day it was reserved on, also when it ends after midnight. Of a run without a thread nothing
+# is executed again: its rows have served. `counted` is null when the tenant's day has no room for the tool calls.
 SETTLE = """
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
-before AS (SELECT tenant, day, usd FROM quick, reservations WHERE id = %(id)s),
-served AS (DELETE FROM reservations WHERE id = %(id)s AND thread_id = ''),
+actual AS (
+    SELECT a.*
+    FROM quick, unnest(%(ids)s::bigint[], %(prompts)s::bigint[], %(completions)s::bigint[], %(usds)s::numeric[])
+         AS a (id, prompt, completion, usd)
+),
+refund AS (
+    SELECT r.tenant, r.day, sum(a.usd - r.usd) AS usd FROM reservations r JOIN actual a USING (id) GROUP BY 1, 2
+),
+refunded AS (
+    UPDATE tenant_usd t SET usd = t.usd + refund.usd FROM refund WHERE t.tenant = refund.tenant AND t.day = refund.day
+),
+served AS (DELETE FROM reservations r USING actual a WHERE r.id = a.id AND r.thread_id = ''),
 settled AS (
-    UPDATE reservations SET prompt_tokens = %(prompt)s, completion_tokens = %(completion)s, usd = %(usd)s
-    WHERE id = %(id)s AND thread_id <> ''
+    UPDATE reservations r SET prompt_tokens = a.prompt, completion_tokens = a.completion, usd = a.usd
+    FROM actual a WHERE r.id = a.id AND r.thread_id <> ''
+),
+counted AS (
+    INSERT INTO tenant_tool_calls (tenant, day, tool_calls)
+    SELECT %(tenant)s, (now() AT TIME ZONE 'UTC')::date, %(count)s FROM quick WHERE %(count)s BETWEEN 1 AND %(cap)s
+    ON CONFLICT (tenant, day) DO UPDATE SET tool_calls = tenant_tool_calls.tool_calls + EXCLUDED.tool_calls
+    WHERE tenant_tool_calls.tool_calls + EXCLUDED.tool_calls <= %(cap)s
+    RETURNING tool_calls
 )
-UPDATE tenant_days SET usd = tenant_days.usd - before.usd + %(usd)s
-FROM before WHERE tenant_days.tenant = before.tenant AND tenant_days.day = before.day
-"""
-COUNT = """
-WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))
-INSERT INTO tenant_days (tenant, day, tool_calls)
-SELECT %(tenant)s, (now() AT TIME ZONE 'UTC')::date, %(count)s FROM quick WHERE %(count)s <= %(cap)s
-ON CONFLICT (tenant, day) DO UPDATE SET tool_calls = tenant_days.tool_calls + EXCLUDED.tool_calls
-WHERE tenant_days.tool_calls + EXCLUDED.tool_calls <= %(cap)s
-RETURNING tool_calls
+SELECT (SELECT tool_calls FROM counted) AS counted
 """
 TODAY = """
-SELECT usd, tool_calls FROM tenant_days WHERE tenant = %s AND day = (now() AT TIME ZONE 'UTC')::date
+SELECT coalesce((SELECT usd FROM tenant_usd WHERE tenant = %(tenant)s AND day = today), 0) AS usd,
+       coalesce((SELECT tool_calls FROM tenant_tool_calls WHERE tenant = %(tenant)s AND day = today), 0) AS tool_calls
+FROM (SELECT (now() AT TIME ZONE 'UTC')::date AS today) AS clock
 """
 
 
@@ -80,7 +91,9 @@ class PostgresSpending:
             "execution": execution,
             "tenant": tenant,
             "cap": _money(self._usd_a_day),
-            **_figures(worst),
+            "prompt": worst.prompt_tokens,
+            "completion": worst.completion_tokens,
+            "usd": _money(worst.cost_usd),
         }
         async with self._pool.connection() as connection:
             found = await (await connection.execute(RESERVE, row)).fetchone()
@@ -99,37 +112,32 @@ class PostgresSpending:
         )
         return Reserved(id=found["id"], lost=lost)
 
-    async def settle(self, reserved: Reserved, actual: Spent) -> None:
+    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
         """See `graph.budget.Spending.settle`."""
+        row = {
+            "ids": [reserved.id for reserved, _ in actual],
+            "prompts": [spent.prompt_tokens for _, spent in actual],
+            "completions": [spent.completion_tokens for _, spent in actual],
+            "usds": [_money(spent.cost_usd) for _, spent in actual],
+            "tenant": tenant,
+            "count": tool_calls,
+            "cap": self._tool_calls_a_day,
+        }
         async with self._pool.connection() as connection:
-            await connection.execute(SETTLE, {"id": reserved.id, **_figures(actual)})
-
-    async def count_tool_calls(self, count: int, *, tenant: str) -> None:
-        """See `graph.budget.Spending.count_tool_calls`."""
-        row = {"tenant": tenant, "count": count, "cap": self._tool_calls_a_day}
-        async with self._pool.connection() as connection:
-            found = await (await connection.execute(COUNT, row)).fetchone()
-        if found is None:
+            found = await (await connection.execute(SETTLE, row)).fetchone()
+        if tool_calls and (found is None or found["counted"] is None):
             _, made = await self.today(tenant)
             raise LimitReached(
                 "stopped_tool_calls",
-                f"tool calls: {count} more after tenant {tenant} made {made} of its {self._tool_calls_a_day} of today "
-                "(UTC); BALLAST_TENANT_TOOL_CALLS_PER_DAY raises it",
+                f"tool calls: {tool_calls} more after tenant {tenant} made {made} of its {self._tool_calls_a_day} of "
+                "today (UTC); BALLAST_TENANT_TOOL_CALLS_PER_DAY raises it",
             )
 
     async def today(self, tenant: str) -> tuple[float, int]:
         """(USD, tool calls) of the tenant's day so far, calls in flight at their worst."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(TODAY, (tenant,))).fetchone()
+            row = await (await connection.execute(TODAY, {"tenant": tenant})).fetchone()
         return (float(row["usd"]), int(row["tool_calls"])) if row else (0.0, 0)
-
-
-def _figures(spent: Spent) -> dict[str, int | Decimal]:
-    return {
-        "prompt": spent.prompt_tokens,
-        "completion": spent.completion_tokens,
-        "usd": _money(spent.cost_usd),
-    }
 
 
 def _money(usd: float) -> Decimal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,7 +44,7 @@ class Place:
 class Reservation(Protocol):
     """A call that is charged at its worst until it is settled."""
 
-    async def settle(self, actual: Spent) -> None:
+    def settle(self, actual: Spent) -> None:
         """Charge what it really cost instead."""
         ...
 
@@ -86,14 +87,11 @@ class Spending(Protocol):
         """
         ...
 
-    async def settle(self, reserved: Reserved, actual: Spent) -> None:
-        """Charge what the call really cost instead."""
-        ...
-
-    async def count_tool_calls(self, count: int, *, tenant: str) -> None:
-        """Count tool calls that are about to run.
+    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
+        """Charge what these calls really cost instead, and count tool calls that are about to run.
 
         Raises:
-            LimitReached: the tenant's day has no room for all of them. None is counted.
+            LimitReached: the tenant's day has no room for all of the tool calls; none is counted, what the model
+                calls cost is charged all the same.
         """
         ...

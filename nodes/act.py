@@ -9,8 +9,7 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import LocalContext, Run, Services, ToolResult
-from graph.errors import LimitReached
+from graph.context import Run, Services, ToolResult
 from graph.state import Call, RawResult, State, Usage
 
 AT_ONCE = 8
@@ -24,8 +23,9 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     thread_id = (info.thread_id if info else None) or ""
     started = services.clock.monotonic()
     ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
-    if stop := await _no_room(ready, state["usage"], runtime.context, context):
-        return stop
+    if (more := len(ready)) + state["usage"]["tool_calls"] > context.max_tool_calls:  # an edited state may ask for more
+        wanted = f"{more} more after {state['usage']['tool_calls']} of {context.max_tool_calls}"
+        return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
     occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
     slots = asyncio.Semaphore(AT_ONCE)
 
@@ -59,18 +59,6 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if intents:
         update["intents"] = intents
     return update
-
-
-async def _no_room(ready: list[Call], usage: Usage, run: Run, context: LocalContext) -> dict[str, Any] | None:
-    """How the run ends when a limit leaves no room for all of these calls; counts them for the tenant's day."""
-    if usage["tool_calls"] + len(ready) > context.max_tool_calls:
-        wanted = f"{len(ready)} more after {usage['tool_calls']} of {context.max_tool_calls}"
-        return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
-    try:
-        await run.services.spending.count_tool_calls(len(ready), tenant=context.tenant)
-    except LimitReached as reached:
-        return {"outcome": reached.outcome, "reason": reached.why}
-    return None
 
 
 async def _allowed(

@@ -54,7 +54,7 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     return {
         "messages": [RemoveMessage(id=message.id or "") for message in folded],
         "summary": summary[-SUMMARY_CHARS:],
-        "usage": budget.close(),
+        "usage": await budget.close(),
     }
 
 

@@ -25,7 +25,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     usage = _usage_of_this_run(state)
     budget = budget_of(runtime, "reason", context, usage)
     if stop := _at_an_end(usage, context):
-        return _end(*stop, budget.close())
+        return _end(*stop, await budget.close())
     usage["iterations"] += 1
     asked = Asking(run=run, context=context, usage=usage, budget=budget)
     try:
@@ -33,17 +33,24 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             reply = await asked.usable_reply([*prompts.conversation(state), *prompts.notes(usage, context)])
     except LimitReached as reached:
         usage["iterations"] -= asked.requests == 0
-        return _end(reached.outcome, reached.why, budget.close())
+        return _end(reached.outcome, reached.why, await budget.close())
     except TimeoutError:
-        return _end("stopped_deadline", f"time: {context.max_seconds:g} s passed in a call", budget.close())
+        return _end("stopped_deadline", f"time: {context.max_seconds:g} s passed in a call", await budget.close())
     except ModelFailed as failed:
-        return _end("model_failed", "; ".join(failed.reasons), budget.close())
+        return _end("model_failed", "; ".join(failed.reasons), await budget.close())
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
     calls, refusals = sort_calls(message, services.tools, usage, context)
     usage["strikes"] = 0 if calls or not message.tool_calls else usage["strikes"] + 1
     faults.note_repetition(usage, message, state["messages"])
-    usage = budget.close()
+    update: dict[str, Any] = {"messages": [message, *refusals], "calls": calls}
+    update |= _ending(message, calls, usage, context)
+    try:
+        update["usage"] = await budget.close(tool_calls=0 if update.get("outcome") else len(calls))
+    except LimitReached as reached:
+        update |= {"outcome": reached.outcome, "reason": reached.why, "usage": usage}
+    if state.get("outcome"):  # a new run on the thread
+        update = {"outcome": None, "lost": [], **update}
     services.telemetry.annotate(
         model=reply.model,
         prompt_tokens=usage["prompt_tokens"],
@@ -52,10 +59,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         faults=usage["faults"],
         tiers=[{"tool": c["name"], "risk": c["risk"], "reason": c["reason"]} for c in calls],
     )
-    update: dict[str, Any] = {"messages": [message, *refusals], "usage": usage, "calls": calls}
-    if state.get("outcome"):  # a new run on the thread
-        update |= {"outcome": None, "lost": []}
-    return update | _ending(message, calls, usage, context)
+    return update
 
 
 @dataclass(kw_only=True)

@@ -38,6 +38,8 @@ class RunBudget:
     _execution: str = field(default_factory=lambda: uuid4().hex)
     _started: float = field(init=False)
     _in_flight: dict[str, Spent] = field(default_factory=dict)
+    _settled: list[tuple[Reserved, Spent]] = field(default_factory=list)
+    """Calls that ended and the tenant's day does not know yet: told at the node's end, all at once."""
     _knows_lost: bool = False
 
     def __post_init__(self) -> None:
@@ -66,33 +68,42 @@ class RunBudget:
             raise
         if reserved.lost.calls and not self._knows_lost:
             self._knows_lost = True
-            await self._take_over(reserved, name, worst)
+            self._take_over(reserved, name, worst)
         return RunReservation(budget=self, name=name, reserved=reserved)
 
-    async def _take_over(self, reserved: Reserved, name: str, worst: Spent) -> None:
+    def _take_over(self, reserved: Reserved, name: str, worst: Spent) -> None:
         """Charge what was lost with earlier executions of this place, and see whether there is still room."""
         self._charge(reserved.lost)
         del self._in_flight[name]
         try:
             self._check(worst)
         except LimitReached:
-            await self.spending.settle(reserved, Spent(calls=0))
+            self._settled.append((reserved, Spent(calls=0)))
             raise
         self._in_flight[name] = worst
 
-    async def settle(self, name: str, reserved: Reserved, actual: Spent) -> None:
+    def settle(self, name: str, reserved: Reserved, actual: Spent) -> None:
         """Charge a call that was reserved under `name`."""
         del self._in_flight[name]
         self._charge(actual)
-        await self.spending.settle(reserved, actual)
+        self._settled.append((reserved, actual))
 
-    def close(self) -> Usage:
-        """The usage when the node ends. A call that was cut off is charged at its worst: nobody knows better."""
+    async def close(self, *, tool_calls: int = 0) -> Usage:
+        """The usage when the node ends; counts tool calls that are about to run for the tenant's day.
+
+        A call that was cut off is charged at its worst: nobody knows better.
+
+        Raises:
+            LimitReached: the tenant's day has no room for the tool calls. The usage is up to date all the same.
+        """
         for worst in self._in_flight.values():
             self._charge(worst)
         self._in_flight.clear()
         self.usage["seconds"] += self._elapsed()
         self._started = self.clock.monotonic()
+        settled, self._settled = self._settled, []
+        if settled or tool_calls:
+            await self.spending.settle(settled, tenant=self.limits.tenant, tool_calls=tool_calls)
         return self.usage
 
     def _check(self, more: Spent) -> None:
@@ -130,9 +141,9 @@ class RunReservation:
     name: str
     reserved: Reserved
 
-    async def settle(self, actual: Spent) -> None:
+    def settle(self, actual: Spent) -> None:
         """See `graph.budget.Reservation.settle`."""
-        await self.budget.settle(self.name, self.reserved, actual)
+        self.budget.settle(self.name, self.reserved, actual)
 
 
 def _tokens(usage: Usage) -> int:

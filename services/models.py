@@ -115,10 +115,10 @@ async def _attempt(member: Member, question: Question, budget: Budget) -> AIMess
     try:
         message = await member.ask(question, reply_tokens=worst.completion_tokens)
     except Exception as error:
-        await reservation.settle(member.spent_on(error, worst))
+        reservation.settle(member.spent_on(error, worst))
         raise Failed(error) from error
     usage = message.usage_metadata or estimated_usage(question.messages, message)
-    await reservation.settle(member.spent(usage))
+    reservation.settle(member.spent(usage))
     member.count.learn(worst.prompt_tokens, usage["input_tokens"])
     return _identified(message, usage)
 

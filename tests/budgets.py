@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from graph.budget import Place, Reserved, Spent
@@ -18,10 +19,7 @@ class Untold:
         del worst, place, execution, tenant
         return Reserved(id=0, lost=Spent(calls=0))
 
-    async def settle(self, reserved: Reserved, actual: Spent) -> None:
-        pass
-
-    async def count_tool_calls(self, count: int, *, tenant: str) -> None:
+    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
         pass
 
 
@@ -34,7 +32,7 @@ def budget(**limits: Any) -> RunBudget:
 
 def spent_of(one: RunBudget) -> Spent:
     """What the run was charged."""
-    usage = one.close()
+    usage = one.usage
     return Spent(
         calls=usage["model_calls"],
         prompt_tokens=usage["prompt_tokens"],

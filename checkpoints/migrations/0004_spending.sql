@@ -1,9 +1,16 @@
--- What a tenant spent on a day (UTC, this database's clock), calls in flight included at their worst.
-CREATE TABLE tenant_days (
+-- What a tenant spent on a day (UTC, this database's clock), calls in flight included at their worst. Two tables: one
+-- statement settles money and counts tool calls, and can't change a row twice.
+CREATE TABLE tenant_usd (
     tenant TEXT NOT NULL,
     day DATE NOT NULL,
-    usd NUMERIC(20, 10) NOT NULL DEFAULT 0,
-    tool_calls BIGINT NOT NULL DEFAULT 0,
+    usd NUMERIC(20, 10) NOT NULL,
+    PRIMARY KEY (tenant, day)
+) WITH (fillfactor = 50);
+
+CREATE TABLE tenant_tool_calls (
+    tenant TEXT NOT NULL,
+    day DATE NOT NULL,
+    tool_calls BIGINT NOT NULL,
     PRIMARY KEY (tenant, day)
 ) WITH (fillfactor = 50);
 

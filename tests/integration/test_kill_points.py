@@ -50,7 +50,7 @@ def _differences(case: dict[str, Any], undisturbed: dict[str, Any]) -> dict[str,
 
 
 def _extra(case: dict[str, Any], undisturbed: dict[str, Any]) -> tuple[int, int]:
-    """Model calls and tokens beyond the undisturbed run's: a call whose process was killed was paid for all the same."""
+    """Model calls and tokens beyond the undisturbed run's: one whose process was killed was paid for."""
     calls, tokens = (case["spent"][name] - undisturbed["spent"][name] for name in ("model_calls", "prompt_tokens"))
     return calls, tokens
 
