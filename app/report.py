@@ -55,7 +55,7 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
         "answer": "" if next_nodes(snapshot) else snapshot.values.get("answer", ""),
         "checkpoint_id": configurable.get("checkpoint_id"),
         "usage": {name: usage[name] for name in _SPENT},
-        "faults": faults,
+        **({"faults": faults} if faults else {}),
         "approvals": [
             {key: value for key, value in shape(row).items() if key in _IN_RUN}
             for row in await opened.approvals.find(thread_id=thread_id)
