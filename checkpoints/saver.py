@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, LiteralString, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -163,15 +163,16 @@ class PostgresSaver(AsyncPostgresSaver):
         listed = super().alist
 
         @patient
-        async def begun() -> tuple[AsyncIterator[CheckpointTuple], CheckpointTuple | None]:
-            rest = aiter(listed(config, **narrowed))
+        async def begun() -> tuple[AsyncGenerator[CheckpointTuple], CheckpointTuple | None]:
+            rest = cast("AsyncGenerator[CheckpointTuple]", listed(config, **narrowed))
             return rest, await anext(rest, None)
 
         rest, first = await begun()
-        if first:
-            yield first
-        async for one in rest:
-            yield one
+        async with aclosing(rest):  # its connection goes back, also when the caller wants no more
+            if first:
+                yield first
+            async for one in rest:
+                yield one
 
     @patient
     async def aget_delta_channel_history(
