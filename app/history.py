@@ -13,7 +13,8 @@ from langgraph.channels.base import BaseChannel
 from langgraph.checkpoint.serde.types import TASKS
 from langgraph.types import Send
 
-from checkpoints.saver import PostgresSaver, StoredStep
+from checkpoints.listing import StoredStep
+from checkpoints.saver import PostgresSaver
 from graph.durable import DurableGraph
 
 OLDEST = ""

@@ -42,8 +42,8 @@ class Opened:
     locks: ThreadLocks
     services: Services
 
-    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
-        """Be the only one to run this thread."""
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[int]:
+        """Be the only one to run this thread; gives the claim its writes are checked against."""
         return self.locks.hold(thread_id)
 
     def check_chain(self, chain: str) -> None:

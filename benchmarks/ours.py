@@ -63,7 +63,7 @@ class Engine:
     services: Services
     locks: ThreadLocks
 
-    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[int]:
         """See `graph.durable.Engine.hold`."""
         return self.locks.hold(thread_id)
 

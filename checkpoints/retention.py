@@ -82,6 +82,8 @@ DELETE: tuple[LiteralString, ...] = (
 )
 
 DELETE_THREADS: tuple[LiteralString, ...] = (
+    # First: a run that is still going on writes nothing after this.
+    "DELETE FROM claims WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoints WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
@@ -126,7 +128,7 @@ async def keep_latest(connection: Connection, thread_ids: list[str]) -> None:
 
 
 async def delete_threads(connection: Connection, thread_ids: list[str]) -> None:
-    """Delete all checkpoints of these threads."""
+    """Delete all checkpoints of these threads, and the claims on them."""
     async with connection.transaction():
         for query in DELETE_THREADS:
             await connection.execute(query, (thread_ids,))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, LiteralString, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -14,6 +13,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    DeltaChannelHistory,
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -23,90 +23,13 @@ from psycopg import AsyncCursor
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from checkpoints import retention
+from checkpoints import retention, versions
+from checkpoints.claims import CLAIM_KEY
 from checkpoints.database import Pool
-
-# Waiting: the newest checkpoint has a question of a task that has not ended since.
-LIST_THREADS = """
-WITH listed AS (
-    SELECT thread_id, coalesce(max(metadata ->> 'graph_id'), 'react') AS graph_id,
-           count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at, max(checkpoint_id) AS newest
-    FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT %(limit)s
-)
-SELECT thread_id, graph_id, checkpoints, updated_at, EXISTS (
-    SELECT 1 FROM checkpoint_writes asked
-    WHERE asked.thread_id = listed.thread_id AND asked.checkpoint_ns = '' AND asked.checkpoint_id = listed.newest
-      AND asked.channel = %(interrupt)s AND NOT EXISTS (
-        SELECT 1 FROM checkpoint_writes ended
-        WHERE ended.thread_id = asked.thread_id AND ended.checkpoint_ns = '' AND ended.idx >= 0
-          AND ended.checkpoint_id = asked.checkpoint_id AND ended.task_id = asked.task_id
-    )
-) AS waiting
-FROM listed ORDER BY updated_at DESC
-"""
-# The values of a few named channels only; what is kept in the checkpoint's own JSON comes with it. `LIMIT 1`
-# makes each a look-up by key: a join is planned for a thread of a few rows, and is quadratic in a long one.
-LIST_STEPS = """
-SELECT checkpoint_id, parent_checkpoint_id AS parent_id, metadata -> 'step' AS step, metadata ->> 'source' AS source,
-       checkpoint ->> 'ts' AS created_at, checkpoint -> 'channel_versions' AS versions,
-       checkpoint -> 'versions_seen' AS seen, checkpoint -> 'channel_values' AS inline,
-       (
-           SELECT array_agg(array[wanted.channel::bytea, stored.type::bytea, stored.blob])
-           FROM unnest(%(channels)s::text[]) AS wanted (channel) CROSS JOIN LATERAL (
-               SELECT b.type, b.blob FROM checkpoint_blobs b
-               WHERE b.thread_id = c.thread_id AND b.checkpoint_ns = c.checkpoint_ns AND b.channel = wanted.channel
-                 AND b.version = c.checkpoint -> 'channel_versions' ->> wanted.channel
-               LIMIT 1
-           ) AS stored
-       ) AS blobs
-FROM checkpoints c WHERE thread_id = %(thread_id)s AND checkpoint_ns = '' ORDER BY checkpoint_id DESC
-"""
-
-# One statement, so one round trip and one transaction, however many channels changed.
-PUT: LiteralString = """
-WITH new AS (
-    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-    SELECT %(thread_id)s, %(checkpoint_ns)s, b.channel, b.version, b.type, b.blob
-    FROM unnest(%(channels)b::text[], %(versions)b::text[], %(types)b::text[], %(blobs)b::bytea[])
-         AS b (channel, version, type, blob)
-    ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
-)
-INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
-VALUES (%(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(parent_id)s, %(checkpoint)s, %(metadata)s)
-ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
-DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
-"""
-PUT_WRITES: LiteralString = """
-INSERT INTO checkpoint_writes
-    (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-SELECT %(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(task_id)s, %(task_path)s,
-       w.idx, w.channel, w.type, w.blob
-FROM unnest(%(indexes)b::int[], %(channels)b::text[], %(types)b::text[], %(blobs)b::bytea[])
-     AS w (idx, channel, type, blob)
-ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
-"""
-KEEP: LiteralString = "DO NOTHING"
-# Interrupts, errors and answers have a fixed place: the newest counts.
-REPLACE: LiteralString = "DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredStep:
-    """A checkpoint without its state."""
-
-    checkpoint_id: str
-    parent_id: str | None
-    step: int | None
-    source: str | None
-    """What wrote it: `input`, `loop`, `update` or `fork`."""
-    created_at: str
-    """ISO 8601."""
-    versions: Mapping[str, str]
-    """Of every channel."""
-    seen: Mapping[str, Mapping[str, str]]
-    """Versions of its triggers each node had seen when it last ran."""
-    values: Mapping[str, Any]
-    """Of those channels that were asked for and hold one."""
+from checkpoints.listing import LIST_STEPS, LIST_THREADS, StoredStep
+from checkpoints.outage import patient
+from checkpoints.statements import PUT, PUT_WRITES, REPLACE_WRITES
+from graph.errors import ThreadTaken
 
 
 class PostgresSaver(AsyncPostgresSaver):
@@ -115,6 +38,9 @@ class PostgresSaver(AsyncPostgresSaver):
     LangGraph's saver holds one lock over all database work of a process, keeps text values in the
     checkpoint's own JSON (where each checkpoint repeats them and encryption does not reach), and can
     neither delete runs nor copy threads.
+
+    A run that holds its thread writes nothing once another process has taken that over. What is read has
+    today's shape, whatever version wrote it. Reads and writes are asked again while Postgres is away.
     """
 
     def __init__(self, pool: Pool, *, serde: SerializerProtocol) -> None:
@@ -142,7 +68,11 @@ class PostgresSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint in one round trip. Only flags and numbers stay in its JSON."""
+        """Store a checkpoint in one round trip. Only flags and numbers stay in its JSON.
+
+        Raises:
+            ThreadTaken: another process has taken over the thread; nothing was stored.
+        """
         configurable = config["configurable"]
         thread_id, namespace = configurable["thread_id"], configurable["checkpoint_ns"]
         inline: dict[str, Any] = {}
@@ -165,11 +95,16 @@ class PostgresSaver(AsyncPostgresSaver):
             "checkpoint_id": checkpoint["id"],
             "parent_id": configurable.get("checkpoint_id"),
             "checkpoint": Jsonb({**checkpoint, "channel_values": inline}),
-            "metadata": Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
+            "metadata": Jsonb(
+                {
+                    **get_serializable_checkpoint_metadata(config, metadata),
+                    versions.VERSION_KEY: versions.STATE_VERSION,
+                }
+            ),
+            "claim": configurable.get(CLAIM_KEY),
             **_columns(("channels", "versions", "types", "blobs"), dumped),
         }
-        async with self._pool.connection() as connection:
-            await connection.execute(PUT, row)
+        await self._write(PUT, row)
         return {
             "configurable": {
                 "thread_id": thread_id,
@@ -181,7 +116,11 @@ class PostgresSaver(AsyncPostgresSaver):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Store a task's writes in one round trip."""
+        """Store a task's writes in one round trip.
+
+        Raises:
+            ThreadTaken: another process has taken over the thread; nothing was stored.
+        """
         configurable = config["configurable"]
         dumped = [
             (WRITES_IDX_MAP.get(channel, position), channel, *self.serde.dumps_typed(value))
@@ -193,25 +132,76 @@ class PostgresSaver(AsyncPostgresSaver):
             "checkpoint_id": configurable["checkpoint_id"],
             "task_id": task_id,
             "task_path": task_path,
+            "claim": configurable.get(CLAIM_KEY),
             **_columns(("indexes", "channels", "types", "blobs"), dumped),
         }
         special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        await self._write(REPLACE_WRITES if special else PUT_WRITES, row)
+
+    @patient
+    async def _write(self, statement: LiteralString, row: dict[str, Any]) -> None:
         async with self._pool.connection() as connection:
-            await connection.execute(PUT_WRITES + (REPLACE if special else KEEP), row)
+            told = await (await connection.execute(statement, row)).fetchone()
+        if told and not told["held"]:
+            raise ThreadTaken(row["thread_id"])
+
+    @patient
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """See `AsyncPostgresSaver.aget_tuple`.
+
+        Raises:
+            StateVersionUnsupported: the state's version is none this code reads.
+        """
+        return await super().aget_tuple(config)
+
+    async def alist(self, config: RunnableConfig | None, **narrowed: Any) -> AsyncIterator[CheckpointTuple]:
+        """See `AsyncPostgresSaver.alist`: all it asks of Postgres it asks before its first checkpoint.
+
+        Raises:
+            StateVersionUnsupported: the state's version is none this code reads.
+        """
+        listed = super().alist
+
+        @patient
+        async def begun() -> tuple[AsyncGenerator[CheckpointTuple], CheckpointTuple | None]:
+            rest = cast("AsyncGenerator[CheckpointTuple]", listed(config, **narrowed))
+            return rest, await anext(rest, None)
+
+        rest, first = await begun()
+        async with aclosing(rest):  # its connection goes back, also when the caller wants no more
+            if first:
+                yield first
+            async for one in rest:
+                yield one
+
+    @patient
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """See `AsyncPostgresSaver.aget_delta_channel_history`."""
+        return await super().aget_delta_channel_history(config=config, channels=channels)
 
     async def _load_checkpoint_tuple(self, value: DictRow) -> CheckpointTuple:
-        """The same as the library's, without a hop to a thread for every read."""
+        """The same as the library's, in today's shape, without a hop to a thread for every read."""
         place = {"thread_id": value["thread_id"], "checkpoint_ns": value["checkpoint_ns"]}
         parent = value["parent_checkpoint_id"]
-        checkpoint = value["checkpoint"]
+        checkpoint, metadata = value["checkpoint"], dict(value["metadata"])
+        versions.check(metadata.pop(versions.VERSION_KEY, 1), value["thread_id"])
         values = {**(checkpoint.get("channel_values") or {}), **self._load_blobs(value["channel_values"])}
         return CheckpointTuple(
             {"configurable": {**place, "checkpoint_id": value["checkpoint_id"]}},
-            cast("Checkpoint", {**checkpoint, "channel_values": values}),
-            value["metadata"],
+            cast("Checkpoint", {**checkpoint, "channel_values": versions.upgraded(values)}),
+            cast("CheckpointMetadata", metadata),
             {"configurable": {**place, "checkpoint_id": parent}} if parent else None,
-            self._load_writes(value["pending_writes"]),
+            [
+                (task, channel, versions.upgraded({channel: written})[channel])
+                for task, channel, written in self._load_writes(value["pending_writes"])
+            ],
         )
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete all of a thread; a run of it that goes on stores nothing more."""
+        await self.aprune([thread_id], strategy="delete")
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the runs' checkpoints and writes, but none that a surviving checkpoint is rebuilt from."""
@@ -241,12 +231,14 @@ class PostgresSaver(AsyncPostgresSaver):
             else:
                 raise ValueError(f"unknown prune strategy {strategy!r}: use keep_latest or delete")
 
+    @patient
     async def list_threads(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Threads, newest first: {"thread_id", "graph_id", "checkpoints", "updated_at" (ISO 8601), "waiting"}."""
         async with self._cursor() as cursor:
             await cursor.execute(LIST_THREADS, {"limit": limit, "interrupt": INTERRUPT})
             return [dict(row) for row in await cursor.fetchall()]
 
+    @patient
     async def list_steps(self, thread_id: str, channels: Sequence[str]) -> list[StoredStep]:
         """A thread's checkpoints, newest first, with the values of these channels only: one statement, no state."""
         async with self._cursor() as cursor:

@@ -278,6 +278,8 @@ class Run:
     """An answer that names no interrupt; None when there is none."""
     unclear: str = ""
     """Why the bare answer can't be taken: it could mean another question. Empty when it can."""
+    claim: int | None = None
+    """The token every write of this run is checked against (`checkpoints/claims.py`); None without a thread."""
 
     def answer_to(self, interrupt_id: str) -> Any:
         """The answer this invocation came with for that interrupt; None when there is none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from langgraph.graph import END, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateUpdate
 
+from checkpoints.claims import CLAIM_KEY
 from graph import client_input
 from graph.approvals import Approvals
 from graph.client_input import Answer
@@ -32,8 +33,11 @@ class Engine(Protocol):
         """What nodes are handed."""
         ...
 
-    def hold(self, thread_id: str) -> AbstractAsyncContextManager[None]:
-        """Be the only one to run this thread; raises ThreadBusy when another does."""
+    def hold(self, thread_id: str) -> AbstractAsyncContextManager[int]:
+        """Be the only one to run this thread; raises ThreadBusy when another does.
+
+        Gives the claim: once another process has taken the thread over, no write under it succeeds.
+        """
         ...
 
 
@@ -49,8 +53,8 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
     """Adds to each run what no caller may leave out.
 
     `durability="sync"`: a finished step is stored before the next one starts, also when the caller (the
-    server) asks for less. One process at a time runs a thread. A client's context is validated and kept
-    with the thread. The services are handed to the nodes.
+    server) asks for less. One process at a time writes to a thread, by a run or an edit. A client's context
+    is validated and kept with the thread. The services are handed to the nodes.
     """
 
     def __init__(self, *, open_engine: OpenEngine, **compiled: Any) -> None:
@@ -80,27 +84,39 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         )
         input = client_input.checked(input, run.settings())  # noqa: A001
         thread_id = configurable.get("thread_id")
-        guard = engine.hold(thread_id) if saver and thread_id else nullcontext()
         stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run
-        options |= {"context": run, "durability": "sync" if saver else None}
-        async with guard:
+        async with _held(engine, config, thread_id=thread_id if saver else None) as (claim, held):
             if isinstance(input, Command) and saver:
                 await self._check_begun(config)
             if client_input.ends(input):
-                await self.aupdate_state(config, None, as_node=END)
+                await self._update(held, [[StateUpdate(None, END)]])
                 return
+            unclear = ""
             if thread_id and answer != Answer():
                 unclear = await _check_in_time(
                     engine.services.approvals, answer, thread_id, configurable.get("checkpoint_id")
                 )
-                options["context"] = replace(run, unclear=unclear)
-            async for chunk in stream(input, {**(config or {}), "recursion_limit": SUPER_STEPS}, **options):
+            options |= {
+                "context": replace(run, unclear=unclear, claim=claim),
+                "durability": "sync" if saver else None,
+            }
+            async for chunk in stream(input, {**held, "recursion_limit": SUPER_STEPS}, **options):
                 yield chunk
 
     async def abulk_update_state(
         self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]
     ) -> RunnableConfig:
-        """See `Pregel.abulk_update_state`: how Studio and the SDK edit a state, and chat pages end a run."""
+        """See `Pregel.abulk_update_state`: how Studio and the SDK edit a state, and chat pages end a run.
+
+        Raises:
+            ThreadBusy: the thread is running now.
+        """
+        engine = await self.open_engine()
+        async with _held(engine, config, thread_id=config.get("configurable", {}).get("thread_id")) as (_, held):
+            return await self._update(held, supersteps)
+
+    async def _update(self, config: RunnableConfig, supersteps: Sequence[Sequence[StateUpdate]]) -> RunnableConfig:
+        """`abulk_update_state` of a thread that is held."""
         checked = [[client_input.checked_update(update) for update in superstep] for superstep in supersteps]
         if checked and len(checked[0]) == 1 and checked[0][0].as_node == END:
             checked[0] = [await self._ended(config)]
@@ -136,6 +152,27 @@ def durable(
     """Compile `builder` to a DurableGraph."""
     compiled = builder.compile(**compile_with)
     return DurableGraph(open_engine=open_engine, **compiled.__dict__)
+
+
+@asynccontextmanager
+async def _held(
+    engine: Engine, config: Any, *, thread_id: str | None
+) -> AsyncIterator[tuple[int | None, RunnableConfig]]:
+    """Hold the thread, if there is one: the claim, and the config under which the saver checks it.
+
+    Whatever a caller put in the claim's place is replaced.
+    """
+    if thread_id is None:
+        yield None, _claimed(config, None)
+        return
+    async with engine.hold(str(thread_id)) as claim:
+        yield claim, _claimed(config, claim)
+
+
+def _claimed(config: Any, claim: int | None) -> RunnableConfig:
+    given: RunnableConfig = dict(config or {})  # type: ignore[assignment]  # a caller's, not checked
+    given["configurable"] = {**given.get("configurable", {}), CLAIM_KEY: claim}
+    return given
 
 
 async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, checkpoint_id: str | None) -> str:

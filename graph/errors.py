@@ -7,8 +7,10 @@
     |  |- AlreadyDecided              a decision that came too late
     |  |- InvalidDecision             a decision this approval does not allow, or an edit that does not fit
     |  |- ThreadBusy                  another process runs this thread now
+    |  |- ThreadTaken                 another process has taken over the thread this one was running
     |  |- ThreadWaiting               a new request on a thread that waits for a person
     |  |- CheckpointUnreadable        a thread encrypted with another key
+    |  |- StateVersionUnsupported     a thread whose state this version of the code can't read
     |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
     |- LimitReached                   a limit leaves no room for what is wanted; a run ends in its outcome
     |- ModelFailed                    every model of the chain failed
@@ -74,6 +76,16 @@ class ThreadBusy(UsageError):
         super().__init__(f"thread {thread_id} is being run by another process: wait for it, then try again")
 
 
+class ThreadTaken(UsageError):
+    """This process ran `thread_id`; another has taken it over, and nothing more of this run is stored."""
+
+    def __init__(self, thread_id: str) -> None:
+        self.thread_id = thread_id
+        super().__init__(
+            f"another process has taken over thread {thread_id}: it goes on there; see 'ballast history {thread_id}'"
+        )
+
+
 class ThreadWaiting(UsageError):
     """A new request on a thread that still waits for a person."""
 
@@ -99,6 +111,22 @@ class LimitReached(BallastError):
     def __init__(self, outcome: Outcome, why: str) -> None:
         self.outcome, self.why = outcome, why
         super().__init__(why)
+
+
+class StateVersionUnsupported(UsageError):
+    """The thread's state has version `version`; this code reads `oldest` to `newest`."""
+
+    def __init__(self, thread_id: str, version: object, *, oldest: int, newest: int) -> None:
+        self.thread_id, self.version, self.oldest, self.newest = thread_id, version, oldest, newest
+        older = isinstance(version, int) and version < oldest
+        todo = (
+            "go on with it in an older Ballast that reads both"
+            if older
+            else "update Ballast, or go on with it where it was written"
+        )
+        super().__init__(
+            f"thread {thread_id} has state version {version!r}, this Ballast reads {oldest} to {newest}: {todo}"
+        )
 
 
 class ModelFailed(BallastError):

@@ -16,7 +16,8 @@ from langgraph.types import Send
 from app.history import history
 from app.lifespan import Opened
 from app.runs import Runs
-from checkpoints.saver import LIST_STEPS, PostgresSaver
+from checkpoints.listing import LIST_STEPS
+from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from graph.context import Context
 from tests.integration.conftest import LIST, MAIL, ORDER, READ, Script, calls, decide, ids_of, say

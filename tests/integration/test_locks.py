@@ -12,6 +12,8 @@ import pytest
 from checkpoints.locks import ThreadLocks
 from graph.errors import ThreadBusy
 
+pytestmark = pytest.mark.usefixtures("pool")  # migrates: a claim is a row
+
 HOLDER = """
 import asyncio, sys
 from checkpoints.locks import ThreadLocks

@@ -88,7 +88,7 @@ async def _until_it_asks_its_model_again(runs: Runs) -> None:
 
 
 async def test_a_lock_is_given_back_even_when_postgres_is_gone_and_taken_again_when_it_is_back(
-    postgres: OwnPostgres,
+    postgres: OwnPostgres, engine: Opened
 ) -> None:
     async with ThreadLocks.open(postgres.url) as locks:
         async with locks.hold("t"):
