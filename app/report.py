@@ -62,7 +62,7 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     }
 
 
-_IN_RUN = ("id", "interrupt_id", "tool", "args", "risk", "reason", "deadline", "status")
+_IN_RUN = ("id", "interrupt_id", "tool", "args", "risk", "reason", "deadline", "status", "effect_key")
 
 
 def shape(row: Approval) -> dict[str, Any]:
@@ -80,4 +80,5 @@ def shape(row: Approval) -> dict[str, Any]:
         "decided_by": row.decided_by,
         "decision": row.decision,
         "decided_at": row.decided_at.isoformat() if row.decided_at else None,
+        "effect_key": row.effect_key,
     }
