@@ -56,7 +56,7 @@ def effects(thread_id: str) -> Callable[[Any], None]:
 
 def approvals(rows: list[dict[str, Any]]) -> None:
     """Approval rows; one about an effect in doubt says so."""
-    shown = [{**row, "status": f"{row['status']}, in doubt"} if row["effect_key"] else row for row in rows]
+    shown = [{**row, "status": f"{row['status']}, in doubt"} if row.get("effect_key") else row for row in rows]
     table("id", "thread_id", "tool", "args", "risk", "status", "deadline")(shown)
 
 
@@ -85,7 +85,7 @@ def run_result(result: dict[str, Any]) -> None:
     pending = [row for row in result["approvals"] if row["status"] == "pending"]
     for row in pending:
         verbs = "done|reject" if row["risk"] == "critical" else "approve|edit|reject|respond"
-        if row["effect_key"]:
+        if row.get("effect_key"):
             verbs = "done|abandon" if row["risk"] == "critical" else "done|retry|abandon"
         print(
             f"  {row['risk']}{', in doubt' if row['effect_key'] else ''}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}"

@@ -55,7 +55,9 @@ class Calling:
             Crashed: see there.
             Exception: whatever the tool raises.
         """
-        self._task = task = asyncio.create_task(self._tool.ainvoke(given))
+        # The other classes' own `ainvoke` would hand a blocking tool to the loop's executor.
+        ainvoke = BaseTool.ainvoke if _blocks(self._original) else type(self._tool).ainvoke
+        self._task = task = asyncio.create_task(ainvoke(self._tool, given))
         task.add_done_callback(_noticed)
         try:
             await asyncio.wait({task}, timeout=seconds)
