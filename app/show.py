@@ -85,11 +85,11 @@ def run_result(result: dict[str, Any]) -> None:
     pending = [row for row in result["approvals"] if row["status"] == "pending"]
     for row in pending:
         verbs = "done|reject" if row["risk"] == "critical" else "approve|edit|reject|respond"
+        tier = row["risk"]
         if row.get("effect_key"):
-            verbs = "done|abandon" if row["risk"] == "critical" else "done|retry|abandon"
-        print(
-            f"  {row['risk']}{', in doubt' if row['effect_key'] else ''}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}"
-        )
+            verbs = "done|abandon" if tier == "critical" else "done|retry|abandon"
+            tier += ", in doubt"
+        print(f"  {tier}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}")
     if pending or result["outcome"] in (None, "cancelled"):
         print(f"  then: ballast resume {result['thread_id']}")
 
