@@ -114,8 +114,8 @@ class Machine(RuleBasedStateMachine):
 
     def _end(self, attempt: Attempt, ending: str) -> None:
         truth: Ending = "done" if attempt.happened else "failed"
-        attempt.end.set_result((truth if ending == "by its truth" else "unknown", "it"))  # type: ignore[arg-type]
-        self._do(asyncio.wait({attempt.task}))  # type: ignore[type-var]
+        attempt.end.set_result((truth if ending == "by its truth" else "unknown", "it"))
+        self._do(asyncio.wait({attempt.task}))
 
     @precondition(lambda self: self.working is None)
     @rule(kind=sampled_from(["done", "retry", "abandon"]))
