@@ -103,7 +103,7 @@ async def test_a_takeover_waits_for_a_write_in_flight_and_gives_up_on_a_long_one
 ) -> None:
     old = await _take(database_url)
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute(f"WITH {HELD} SELECT 1 FROM held", {"thread_id": "t", "claim": old})
+        await connection.execute(f"WITH {HELD} SELECT 1 FROM held", {"thread_id": "t", "claim": old})  # noqa: S608
         with pytest.raises(ThreadBusy):
             await _take(database_url)
 
