@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
 
+import httpx
 from langchain_core.messages import AIMessage, UsageMetadata
 
+from services.refusals import NeverStarted
 from services.scripted import ScriptedFailure
 
 LINE_CHARS = 300
+
+TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
+"""Of those below 500. A 429 for an exhausted quota is not: no pause ends it."""
+
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+_REFUSED_SCRIPTED = frozenset({"rate_limit", "server_error"})
 
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai)-[\w\-*.]{6,}|(?<=Bearer )\S+|(?<=://)[^/@\s]+@")
 """Keys by their usual prefixes, bearer tokens, and a user and password in an address."""
@@ -52,3 +67,70 @@ def failure_line(member: str, error: Exception, *, secrets: Iterable[str]) -> st
     for secret in secrets:
         line = line.replace(secret, "***")
     return _KEY_LIKE.sub("***", line)[:LINE_CHARS]
+
+
+def transient(error: Exception) -> bool | float:
+    """Whether the same call may succeed later: no, yes, or yes after so many seconds (its Retry-After)."""
+    if isinstance(error, NeverStarted):
+        return False
+    if (status := _status(error)) is not None:
+        headers = _headers(error)
+        if headers.get("x-should-retry") == "false" or getattr(error, "code", None) == "insufficient_quota":
+            return False
+        return (status >= 500 or status in TRANSIENT_STATUS) and _retry_after_s(headers)  # noqa: PLR2004 - HTTP's own
+    passing = (CutStream, ScriptedFailure, TimeoutError, httpx.TransportError, json.JSONDecodeError)
+    return isinstance(error, passing) or _is_openai(error, "APIConnectionError")
+
+
+def started(error: Exception) -> bool:
+    """Whether the provider may have worked on the call, and may charge for it. In doubt, yes."""
+    if isinstance(error, NeverStarted) or _status(error) is not None:
+        return False
+    if isinstance(error, ScriptedFailure):
+        return error.kind not in _REFUSED_SCRIPTED
+    sent = error.__cause__ if _is_openai(error, "APIConnectionError") else error
+    return not isinstance(sent, NOT_SENT)
+
+
+def _is_openai(error: Exception, kind: str) -> bool:
+    """Without importing it, which takes a second: an error of a module never loaded is none of its errors."""
+    openai = sys.modules.get("openai")
+    return openai is not None and isinstance(error, getattr(openai, kind))
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status the provider refused with."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code
+    status = getattr(error, "status_code", None)
+    return status if _is_openai(error, "APIStatusError") and isinstance(status, int) else None
+
+
+def _headers(error: Any) -> Mapping[str, str]:
+    headers: Mapping[str, str] = error.response.headers
+    return headers
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> bool | float:
+    """Seconds, from `retry-after-ms` or Retry-After (RFC 9110, 10.2.3); True when neither says so."""
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    when = _date(headers.get("retry-after"))
+    if when is None:
+        return True
+    # By the provider's own clock where it tells it: ours may differ.
+    now = _date(headers.get("date")) or datetime.now(UTC)
+    return max(0.0, (when - now).total_seconds())
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
