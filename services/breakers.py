@@ -2,9 +2,9 @@
 
 Counting, states and their storage are purgatory's. Three things it lacks are added here. While half-open it lets
 every caller through, so a claim admits one; in Redis the claim is a lock with an end, because the process that
-probes may be killed. It counts a cancelled call as a failure; here a cancelled call says nothing. And of Redis it
-reads a count once, at the start of a call; here a failure is judged by the count at its end, or calls that ran
-side by side would not add up.
+probes may be killed. It counts a cancelled call as a failure; here a cancelled call says nothing. And in Redis it
+judges a failure by the count read before it; here also by the count after it, or failures side by side would not
+add up.
 """
 
 from __future__ import annotations
@@ -122,11 +122,14 @@ class Circuits:
     async def failed(self, admission: Admission, error: Exception) -> None:
         """The endpoint failed, which counts."""
         breaker = admission.breaker
-        if not admission.release:
-            breaker = await self._factory.get_breaker(breaker.context.name)
         await breaker.__aexit__(type(error), error, None)
         if admission.release:
-            await admission.release()
+            return await admission.release()
+        # Calls that failed side by side each counted from what they read, the store added them all up.
+        summed = await self._factory.get_breaker(breaker.context.name)
+        if summed.context.state == CLOSED and (summed.context.failure_count or 0) >= summed.context.threshold:
+            await summed.__aexit__(type(error), error, None)
+        return None
 
     def _refuse_early(self, context: Context) -> None:
         if context.state == OPENED and time.time() <= self._until(context).timestamp():

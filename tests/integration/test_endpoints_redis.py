@@ -141,7 +141,7 @@ async def test_one_of_twenty_probes(redis: tuple[str, subprocess.Popen[bytes]]) 
         await asyncio.sleep(0.21)
         go = asyncio.Event()
         calls = [asyncio.create_task(asked.call("x", go.wait, retry=lambda _: True, within_s=5)) for _ in range(20)]
-        refused = asyncio.as_completed(calls)
+        refused = asyncio.as_completed(calls, timeout=20)
         for _ in range(19):
             with pytest.raises(EndpointFailing):
                 await next(refused)
