@@ -6,12 +6,11 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
 from langchain_core.messages import AIMessage, UsageMetadata
 
 from services.refusals import NeverStarted
@@ -22,7 +21,9 @@ LINE_CHARS = 300
 TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
 """Of those below 500. A 429 for an exhausted quota is not: no pause ends it."""
 
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+HTTP_CLIENTS = frozenset({"httpx", "httpx2"})
+"""The same errors under two names: openai's client speaks through the second."""
+NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 
 _REFUSED_SCRIPTED = frozenset({"rate_limit", "server_error"})
 
@@ -78,8 +79,9 @@ def transient(error: Exception) -> bool | float:
         if headers.get("x-should-retry") == "false" or getattr(error, "code", None) == "insufficient_quota":
             return False
         return (status >= 500 or status in TRANSIENT_STATUS) and _retry_after_s(headers)  # noqa: PLR2004 - HTTP's own
-    passing = (CutStream, ScriptedFailure, TimeoutError, httpx.TransportError, json.JSONDecodeError)
-    return isinstance(error, passing) or _is_openai(error, "APIConnectionError")
+    if isinstance(error, (CutStream, ScriptedFailure, TimeoutError, json.JSONDecodeError)):
+        return True
+    return _is_http(error, {"TransportError"}) or _is_openai(error, "APIConnectionError")
 
 
 def started(error: Exception) -> bool:
@@ -88,8 +90,13 @@ def started(error: Exception) -> bool:
         return False
     if isinstance(error, ScriptedFailure):
         return error.kind not in _REFUSED_SCRIPTED
-    sent = error.__cause__ if _is_openai(error, "APIConnectionError") else error
-    return not isinstance(sent, NOT_SENT)
+    return not (_is_http(error, NOT_SENT) or (_is_openai(error, "APIConnectionError") and _unsent(error)))
+
+
+def _unsent(error: BaseException) -> bool:
+    """Whether a failure to send is what is behind it; langchain-openai and openai each wrap it once more."""
+    cause = error.__cause__
+    return cause is not None and (_is_http(cause, NOT_SENT) or _unsent(cause))
 
 
 def _is_openai(error: Exception, kind: str) -> bool:
@@ -98,12 +105,18 @@ def _is_openai(error: Exception, kind: str) -> bool:
     return openai is not None and isinstance(error, getattr(openai, kind))
 
 
+def _is_http(error: BaseException, kinds: Collection[str]) -> bool:
+    return any(
+        kind.__name__ in kinds and kind.__module__.partition(".")[0] in HTTP_CLIENTS for kind in type(error).__mro__
+    )
+
+
 def _status(error: Exception) -> int | None:
     """The HTTP status the provider refused with."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code
-    status = getattr(error, "status_code", None)
-    return status if _is_openai(error, "APIStatusError") and isinstance(status, int) else None
+    if not (_is_openai(error, "APIStatusError") or _is_http(error, {"HTTPStatusError"})):
+        return None
+    response: Any = getattr(error, "response", None)
+    return int(response.status_code)
 
 
 def _headers(error: Any) -> Mapping[str, str]:
