@@ -136,7 +136,13 @@ async def test_a_probe_that_is_killed_gives_its_place_back(redis: tuple[str, sub
 
 async def test_one_of_twenty_probes(redis: tuple[str, subprocess.Popen[bytes]]) -> None:
     async with open_endpoints(settings(redis[0], 0.2)) as asked:
-        failing = (asked.call("x", down, retry=lambda _: True, attempts=1, within_s=5) for _ in range(4))
+        side_by_side = asyncio.Barrier(4)
+
+        async def down_together() -> None:
+            await side_by_side.wait()
+            raise Down
+
+        failing = (asked.call("x", down_together, retry=lambda _: True, attempts=1, within_s=5) for _ in range(4))
         assert {type(end) for end in await asyncio.gather(*failing, return_exceptions=True)} == {Down}
         await asyncio.sleep(0.21)
         go = asyncio.Event()

@@ -170,7 +170,7 @@ async def test_one_of_twenty_probes_and_decides(outcome: str) -> None:
         return outcome
 
     calls = [asyncio.create_task(asked.call("x", once, retry=again, within_s=5, attempts=1)) for _ in range(20)]
-    refused = asyncio.as_completed(calls)
+    refused = asyncio.as_completed(calls, timeout=20)
     for _ in range(19):
         with pytest.raises(EndpointFailing):
             await next(refused)
