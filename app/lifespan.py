@@ -22,7 +22,9 @@ from checkpoints.spending import PostgresSpending
 from graph.context import Services
 from services import settings as environment
 from services.clock import SystemClock
+from services.endpoints import open_endpoints
 from services.models import ModelChain
+from services.rates import RateLimit
 from services.settings import Settings
 from services.telemetry import open_telemetry
 from tools import office
@@ -71,10 +73,13 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)
         ledger, approvals = Ledger(pool), PostgresApprovals(pool)
-        models = ModelChain(chosen)
+        box = office.toolbox()
+        declared = {f"tool:{name}": RateLimit(calls=n, seconds=s) for name, (n, s) in box.rates().items()}
+        endpoints = await stack.enter_async_context(open_endpoints(chosen, rates=declared))
+        models = ModelChain(chosen, endpoints)
         stack.push_async_callback(models.aclose)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
-        executor = Executor(office.toolbox(), ledger, smtp_url=chosen.smtp_url)
+        executor = Executor(box, ledger, endpoints, smtp_url=chosen.smtp_url)
         services = Services(
             models=models,
             tools=executor,

@@ -21,10 +21,13 @@ from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from checkpoints.spending import PostgresSpending
 from graph.budget import Budget, Spent
-from graph.context import Context, Question, Reply, Services
+from graph.context import Context, Services
 from graph.durable import DurableGraph
+from graph.models import Question, Reply
 from graph.react import react
+from services import settings
 from services.clock import SystemClock
+from services.endpoints import endpoints_of
 from tools.base import tool
 from tools.execute import Executor
 from tools.registry import ToolBox
@@ -42,12 +45,12 @@ CONTEXT = Context(
 
 @dataclass(frozen=True)
 class OneModel:
-    """The same chat model, called the same way, behind `graph.context.Models`."""
+    """The same chat model, called the same way, behind `graph.models.Models`."""
 
     model: LookupModel
 
     async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:  # noqa: ARG002 - one model, no chain
-        """See `graph.context.Models.complete`."""
+        """See `graph.models.Models.complete`."""
         spent = Spent(prompt_tokens=10, completion_tokens=5, cost_usd=0.0001)
         reservation = await budget.reserve(spent)
         message = await self.model.ainvoke(list(question.messages))
@@ -73,9 +76,10 @@ async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
     """A runner of Ballast over a pool of its own."""
     async with open_pool(url, max_size=connections) as pool, ThreadLocks.open(url) as locks:
         await migrate(pool)
+        endpoints = endpoints_of(settings.load())
         saver = PostgresSaver(pool, serde=serializer(None))
         marked = tool(risk="low", untrusted_output=False, idempotent=True)(lookup)
-        executor = Executor(ToolBox([marked]), Ledger(pool))
+        executor = Executor(ToolBox([marked]), Ledger(pool), endpoints)
 
         @cache
         def graph(iterations: int) -> DurableGraph:

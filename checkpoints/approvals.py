@@ -12,6 +12,7 @@ from psycopg.types.json import Json
 
 from checkpoints.database import Connection, Pool
 from checkpoints.ledger import settle, state_of
+from checkpoints.outage import patient
 from graph.approvals import Approval, Question, same_arguments
 from graph.errors import AlreadyDecided, NotFound
 from graph.state import Call
@@ -79,6 +80,7 @@ class PostgresApprovals:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    @patient
     async def ask(self, calls: Sequence[Call], question: Question) -> list[Approval]:
         """See `graph.approvals.Approvals.ask`."""
         async with self._pool.connection() as connection, connection.transaction():
@@ -124,16 +126,19 @@ class PostgresApprovals:
             return row
         raise AlreadyDecided(await self.get(approval_id))
 
+    @patient
     async def close(self, thread_id: str) -> None:
         """See `graph.approvals.Approvals.close`."""
         async with self._pool.connection() as connection:
             await connection.execute(CLOSE_ALL_BUT, (Json(ENDED), thread_id, []))
 
+    @patient
     async def apply(self, approval_ids: Sequence[str]) -> None:
         """See `graph.approvals.Approvals.apply`."""
         async with self._pool.connection() as connection:
             await connection.execute(APPLY, (list(approval_ids),))
 
+    @patient
     async def asked_by(
         self, thread_id: str, *, interrupt_ids: Sequence[str] | None = None, checkpoint_id: str | None = None
     ) -> list[Approval]:
@@ -145,6 +150,7 @@ class PostgresApprovals:
             row = await (await connection.execute(query, where)).fetchone()
         return await self.get_all(row["approval_ids"]) if row else []
 
+    @patient
     async def times_asked(self, thread_id: str) -> int:
         """See `graph.approvals.Approvals.times_asked`."""
         async with self._pool.connection() as connection:
@@ -162,6 +168,7 @@ class PostgresApprovals:
             raise NotFound("approval", approval_id, "see 'ballast approvals list'")
         return rows[0]
 
+    @patient
     async def find(self, *, thread_id: str | None = None, pending: bool = False) -> list[Approval]:
         """Rows of one thread or of all, pending ones first, then the oldest first."""
         query = f"""
@@ -174,6 +181,7 @@ class PostgresApprovals:
             await cursor.execute(query, {"thread": thread_id, "pending": pending})
             return await cursor.fetchall()
 
+    @patient
     async def get_all(self, approval_ids: Sequence[str]) -> list[Approval]:
         """See `graph.approvals.Approvals.get_all`."""
         query = f"SELECT {COLUMNS} FROM approvals WHERE id = ANY(%s)"  # noqa: S608 - COLUMNS is a constant

@@ -16,24 +16,33 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from uuid import uuid4
 
 from psycopg.types.json import Json
 
+from checkpoints.claims import HELD
 from checkpoints.database import Connection, Pool
+from checkpoints.outage import patient
+from graph.errors import ThreadTaken
 
 State = Literal["reserved", "done", "failed", "unknown"]
 
-# Inserts the row, or takes over one that failed; no row comes back when another state holds it.
-RESERVE = """
-INSERT INTO effects (key, thread_id, tool, args, state, holder)
-VALUES (%(key)s, %(thread_id)s, %(tool)s, %(args)s, 'reserved', %(holder)s)
-ON CONFLICT (key) DO UPDATE
-SET state = 'reserved', attempts = effects.attempts + 1, holder = %(holder)s, finished_at = NULL
-WHERE effects.state = 'failed' AND NOT effects.abandoned
-RETURNING key
-"""
+# Inserts the row, or takes over one that failed; another state keeps it. Nothing happens for a fenced run.
+RESERVE: LiteralString = f"""
+WITH {HELD}, reserved AS (
+    INSERT INTO effects (key, thread_id, tool, args, state, holder)
+    SELECT %(key)s, %(thread_id)s, %(tool)s, %(args)s, 'reserved', %(holder)s FROM held
+    ON CONFLICT (key) DO UPDATE
+    SET state = 'reserved', attempts = effects.attempts + 1, holder = %(holder)s, finished_at = NULL
+    WHERE effects.state = 'failed' AND NOT effects.abandoned
+    RETURNING key
+)
+SELECT EXISTS (SELECT 1 FROM held) AS held,
+       EXISTS (SELECT 1 FROM reserved) OR EXISTS (  -- asked again after the answer to the first time was lost
+           SELECT 1 FROM effects WHERE key = %(key)s AND holder = %(holder)s AND state = 'reserved'
+       ) AS reserved
+"""  # noqa: S608 - HELD is a constant
 # A holder that was slow, not dead, may still tell the truth of an attempt that was declared in doubt.
 FINISH = """
 UPDATE effects SET state = %(ending)s, result = %(result)s, finished_at = now()
@@ -76,6 +85,8 @@ class Intent:
     """Of tool and canonical arguments, see `ToolBox.intent`."""
     occurrence: int
     """How often the same call had run before on this branch."""
+    claim: int | None = None
+    """The run's claim on its thread (`checkpoints/claims.py`)."""
 
     @property
     def key(self) -> str:
@@ -132,6 +143,7 @@ class Ledger:
             if not (tried.reused and settled.state == "failed"):
                 return settled
 
+    @patient
     async def earlier(self, key: str) -> Recorded | None:
         """What earlier attempts left of an effect that can't be tried now; None when there were none."""
         async with self._pool.connection() as connection:
@@ -146,17 +158,16 @@ class Ledger:
             "tool": intent.tool,
             "args": Json(storable(intent.args)),
             "holder": holder,
+            "claim": intent.claim,
         }
         self._in_flight.add(holder)
         try:
             if transactional:
                 return await self._in_one_transaction(effect, row)
-            async with self._pool.connection() as connection:
-                if not await self._reserve(connection, row):
-                    return await self._earlier(connection, key)
+            if earlier := await self._reserved(row):
+                return earlier
             ending, result = await effect(key, self._pool.connection)
-            async with self._pool.connection() as connection:
-                return await self._finish(connection, row, ending, result)
+            return await self._finished(row, ending, result)
         finally:
             self._in_flight.discard(holder)
 
@@ -164,6 +175,7 @@ class Ledger:
         """A connection for a tool that only reads."""
         return self._pool.connection()
 
+    @patient
     async def of_thread(self, thread_id: str) -> list[dict[str, Any]]:
         """All effects of a thread, the oldest first; times are ISO 8601."""
         async with self._pool.connection() as connection:
@@ -173,6 +185,7 @@ class Ledger:
             for row in rows
         ]
 
+    @patient  # cut off before its commit nothing has happened; after it, the row says so
     async def _in_one_transaction(self, effect: Effect, row: dict[str, Any]) -> Recorded:
         async with self._pool.connection() as connection, connection.transaction():
             if not await self._reserve(connection, row):
@@ -187,8 +200,22 @@ class Ledger:
             # Its only effect is a write that was rolled back with the error: nothing is in doubt.
             return await self._finish(connection, row, "done" if ending == "done" else "failed", result)
 
+    @patient
+    async def _reserved(self, row: dict[str, Any]) -> Recorded | None:
+        """None when the row is ours now, else what it says."""
+        async with self._pool.connection() as connection:
+            return None if await self._reserve(connection, row) else await self._earlier(connection, row["key"])
+
+    @patient
+    async def _finished(self, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
+        async with self._pool.connection() as connection:
+            return await self._finish(connection, row, ending, result)
+
     async def _reserve(self, connection: Connection, row: dict[str, Any]) -> bool:
-        return await (await connection.execute(RESERVE, row)).fetchone() is not None
+        found = await (await connection.execute(RESERVE, row)).fetchone()
+        if found is None or not found["held"]:
+            raise ThreadTaken(row["thread_id"])
+        return bool(found["reserved"])
 
     async def _finish(self, connection: Connection, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
         given = {"key": row["key"], "holder": row["holder"], "ending": ending, "result": storable(result)}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from checkpoints.database import Pool
+from checkpoints.outage import patient
 from graph.budget import Place, Reserved, Spent
 from graph.errors import LimitReached
 
@@ -82,6 +83,7 @@ class PostgresSpending:
         self._pool = pool
         self._usd_a_day, self._tool_calls_a_day = usd_a_day, tool_calls_a_day
 
+    @patient  # asked twice when the first answer was lost, a call is set aside twice: never too little
     async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
         """See `graph.budget.Spending.reserve`."""
         row = {
@@ -112,6 +114,7 @@ class PostgresSpending:
         )
         return Reserved(id=found["id"], lost=lost)
 
+    @patient
     async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
         """See `graph.budget.Spending.settle`."""
         row = {
@@ -133,6 +136,7 @@ class PostgresSpending:
                 "today (UTC); BALLAST_TENANT_TOOL_CALLS_PER_DAY raises it",
             )
 
+    @patient
     async def today(self, tenant: str) -> tuple[float, int]:
         """(USD, tool calls) of the tenant's day so far, calls in flight at their worst."""
         async with self._pool.connection() as connection:

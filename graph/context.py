@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.approvals import Approvals
-from graph.budget import Budget, Spending
+from graph.budget import Spending
+from graph.models import Models
 from graph.state import Call, Risk, State
 
 KEEP_TOOL_RESULTS = 5
@@ -122,48 +122,6 @@ class LocalContext(Context):
         return self.model_dump(mode="json", include=set(LocalContext.model_fields))
 
 
-Role = Literal["agent", "summarizer"]
-"""What a model is asked as. Later: planner, extractor, judge."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a model is asked."""
-
-    messages: Sequence[BaseMessage]
-    tools: Sequence[BaseTool] = ()
-    role: Role = "agent"
-    turn: int = 0
-    """For a script: which turn it is, counted from 0."""
-    max_reply_tokens: int = 16_384
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """A model's answer."""
-
-    message: AIMessage
-    model: str
-    """The member of the chain that answered, as written in the chain."""
-    failures: tuple[str, ...] = ()
-    """One line for each model that failed before this one answered."""
-
-
-class Models(Protocol):
-    """The model chain. `services/models.py`."""
-
-    async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
-        """Ask the chain's models in order, from number `first` (from 0) on, until one answers.
-
-        Each attempt is reserved in `budget` before it is made, and charged whether it fails or not.
-
-        Raises:
-            ModelFailed: all of them failed.
-            LimitReached: the budget left no room for one that might have answered.
-        """
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
     """What the tool box says of a call before anything runs."""
@@ -194,6 +152,18 @@ class ToolResult:
     """Set when the call may or may not have had its effect, and only a person can tell: the ledger's key of it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Where the calls of one step run, and how long they may take."""
+
+    thread_id: str
+    workspace: Path
+    claim: int | None = None
+    """See `Run.claim`."""
+    seconds: float = float("inf")
+    """What the run's limit on time leaves."""
+
+
 class Tools(Protocol):
     """The registered tools and the one way to run them. `tools/registry.py`, `tools/execute.py`."""
 
@@ -209,11 +179,11 @@ class Tools(Protocol):
         """Digest of an effect's tool and canonical arguments; None for a pure read."""
         ...
 
-    async def run(self, call: Call, *, thread_id: str, occurrence: int, workspace: Path) -> ToolResult:
+    async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
         """Run one allowed call through the effect ledger. Never raises for what a tool does."""
         ...
 
-    async def earlier(self, call: Call, *, thread_id: str, occurrence: int) -> ToolResult | None:
+    async def earlier(self, call: Call, step: Step, *, occurrence: int) -> ToolResult | None:
         """What the ledger has of a call that can't run now (its tool is gone, say); None when it has nothing."""
         ...
 

@@ -14,7 +14,9 @@
     |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
     |- LimitReached                   a limit leaves no room for what is wanted; a run ends in its outcome
     |- ModelFailed                    every model of the chain failed
+    |- NeverStarted                   an endpoint was not asked at all: `services/refusals.py`
     `- ToolFailed                     a tool could not do what was asked; the model is told why
+       `- ToolUnavailable             nothing was begun: the same call may be made again
 
 Each message is one line that names what to do next; `app/cli.py` prints it and exits with `exit_code`.
 """
@@ -139,3 +141,11 @@ class ModelFailed(BallastError):
 
 class ToolFailed(BallastError):
     """A tool could not do what was asked. The message goes to the model as the call's result."""
+
+
+class ToolUnavailable(ToolFailed):
+    """Nothing was begun, so even an effect may be tried again; `retry_after_s` says when, None for soon."""
+
+    def __init__(self, why: str, *, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(why)

@@ -10,7 +10,7 @@ from uuid import uuid4
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import Assessment, Run, Services, ToolResult
+from graph.context import Assessment, Run, Services, Step, ToolResult
 from graph.state import RISKS, Call, RawResult, Risk, State, Usage
 
 AT_ONCE = 8
@@ -29,17 +29,19 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if (more := len(ready)) + state["usage"]["tool_calls"] > context.max_tool_calls:  # an edited state may ask for more
         wanted = f"{more} more after {state['usage']['tool_calls']} of {context.max_tool_calls}"
         return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
+    seconds = context.max_seconds - state["usage"]["seconds"]
+    if ready and seconds <= 0:
+        return {"outcome": "stopped_deadline", "reason": f"time: all of {context.max_seconds:g} s"}
+    step = Step(thread_id=thread_id, workspace=context.workspace, claim=runtime.context.claim, seconds=seconds)
     occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(call: Call, occurrence: int) -> ToolResult:
         async with slots:
             if fault := faults.get(call["id"]):
-                left = await services.tools.earlier(call, thread_id=thread_id, occurrence=occurrence)
+                left = await services.tools.earlier(call, step, occurrence=occurrence)
                 return left or ToolResult(text=fault, untrusted=False, ok=False)
-            return await services.tools.run(
-                call, thread_id=thread_id, occurrence=occurrence, workspace=context.workspace
-            )
+            return await services.tools.run(call, step, occurrence=occurrence)
 
     # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
     ended = await asyncio.gather(*map(run, ready, occurrences), return_exceptions=True)

@@ -15,8 +15,9 @@ from langchain_core.messages import (
 )
 from langgraph.runtime import Runtime
 
-from graph.context import Question, Run
+from graph.context import Run
 from graph.errors import LimitReached, ModelFailed
+from graph.models import Question
 from graph.state import State
 from nodes import prompts
 from services.budget import budget_of

@@ -10,8 +10,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from graph.context import LocalContext, Question, Reply, Run
+from graph.context import LocalContext, Run
 from graph.errors import LimitReached, ModelFailed
+from graph.models import Question, Reply
 from graph.state import Call, Outcome, State, Usage, no_usage
 from nodes import faults, prompts
 from nodes.sort_calls import sort_calls

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, stop_before_delay, wait_random_exponential
 
@@ -20,6 +20,9 @@ from services.breakers import Breakers
 from services.rates import RateLimit, Rates
 from services.refusals import NeverStarted
 from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.redis_link import RedisLink
 
 T = TypeVar("T")
 
@@ -178,8 +181,19 @@ async def open_endpoints(
             except ImportError:
                 raise BadSetting("BALLAST_REDIS_URL needs the extra redis: pip install 'ballast[redis]'") from None
             redis = await stack.enter_async_context(open_redis(settings.redis_url))
-        yield Endpoints(
-            breakers=Breakers(failures=settings.breaker_failures, seconds=settings.breaker_seconds, redis=redis),
-            rates=Rates({**(rates or {}), **settings.rates}, redis=redis, sleep=sleep),
-            sleep=sleep,
-        )
+        yield endpoints_of(settings, rates=rates, redis=redis, sleep=sleep)
+
+
+def endpoints_of(
+    settings: Settings,
+    *,
+    rates: Mapping[str, RateLimit] | None = None,
+    redis: RedisLink | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Endpoints:
+    """Endpoints over this process alone, or over a Redis that is open."""
+    return Endpoints(
+        breakers=Breakers(failures=settings.breaker_failures, seconds=settings.breaker_seconds, redis=redis),
+        rates=Rates({**(rates or {}), **settings.rates}, redis=redis, sleep=sleep),
+        sleep=sleep,
+    )

@@ -14,8 +14,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from graph.budget import Left, Spent
-from graph.context import Question
 from graph.errors import BadSetting
+from graph.models import Question
 from services.faults import started, usage_of, whole
 from services.offline import OfflineModel
 from services.prices import Price, Prices

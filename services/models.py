@@ -8,10 +8,12 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, UsageMetadata
 
 from graph.budget import Budget
-from graph.context import Question, Reply
 from graph.errors import BadSetting, LimitReached, ModelFailed
-from services.faults import failure_line
+from graph.models import Question, Reply
+from services.endpoints import Endpoints
+from services.faults import failure_line, transient
 from services.members import FORMS, Builder, Member
+from services.refusals import NeverStarted
 from services.settings import Settings
 from services.streamed import estimated_usage
 
@@ -19,10 +21,10 @@ KEPT_MEMBERS = 32
 
 
 class ModelChain:
-    """Implements `graph.context.Models`. Builds each member once; keeps nothing of a run."""
+    """Implements `graph.models.Models`. Builds each member once; keeps nothing of a run."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self._settings, self._endpoints = settings, endpoints
         self._builder = Builder(settings)
         self._members: dict[tuple[str, int], Member] = {}
 
@@ -36,29 +38,41 @@ class ModelChain:
             self._member(name)
 
     async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
-        """See `graph.context.Models.complete`.
+        """See `graph.models.Models.complete`.
 
         Every script of the chain is asked for the same turn, whichever members
         failed before it: a fallback script reads like the one it stands in for.
 
         Raises:
             BadSetting: see `check`.
-            ModelFailed, LimitReached: see `graph.context.Models.complete`.
+            ModelFailed, LimitReached: see `graph.models.Models.complete`.
         """
         failures: list[str] = []
         no_room: LimitReached | None = None
         for member in [self._member(name) for name in _names(chain)][first:]:
             try:
-                message = await _attempt(member, question, budget)
+                message = await self._asked(member, question, budget)
             except LimitReached as reached:  # a cheaper member may still fit
                 no_room = no_room or reached
-            except Failed as failed:
-                failures.append(failure_line(member.name, failed.error, secrets=self._secrets()))
+            except (Failed, NeverStarted) as failed:
+                error = failed.error if isinstance(failed, Failed) else failed
+                failures.append(failure_line(member.name, error, secrets=self._secrets()))
             else:
                 return Reply(message=message, model=member.name, failures=tuple(failures))
         if no_room:
             raise no_room
         raise ModelFailed(failures)
+
+    async def _asked(self, member: Member, question: Question, budget: Budget) -> AIMessage:
+        """The member's reply, asked again when an error may pass. What a script plays is played once."""
+
+        async def once() -> AIMessage:
+            return await _attempt(member, question, budget)
+
+        if member.foretelling:
+            return await once()
+        within_s = budget.left().seconds
+        return await self._endpoints.call(member.name, once, retry=_again, counts=_speaks_against, within_s=within_s)
 
     async def aclose(self) -> None:
         """Close connections to providers; on the event loop that used them."""
@@ -101,6 +115,14 @@ class Failed(Exception):
     def __init__(self, error: Exception) -> None:
         self.error = error
         super().__init__(str(error))
+
+
+def _again(error: Exception) -> bool | float:
+    return isinstance(error, Failed) and transient(error.error)
+
+
+def _speaks_against(error: Exception) -> bool:
+    return _again(error) is not False
 
 
 async def _attempt(member: Member, question: Question, budget: Budget) -> AIMessage:

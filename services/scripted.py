@@ -17,7 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from graph.context import Role
+from graph.models import Role
 from services.digest import digest
 from services.script_file import RawCall, Script, Tokens, Turn, read_script
 from services.streamed import chunks_of, estimated_usage, fault_of, marking_broken_arguments

@@ -53,6 +53,8 @@ class Marks:
     timeout_s: float = 60.0
     max_calls: int | None = None
     """Most calls of it in one run; None when only the limit on all tools counts."""
+    rate: tuple[int, float] | None = None
+    """Most calls of it in so many seconds, over all runs; `BALLAST_RATES` overrules it."""
     raise_risk: RaiseRisk | None = None
     source: str = "builtin"
 
@@ -104,6 +106,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
     verify: Verify | None = None,
     timeout_s: float = 60.0,
     max_calls: int | None = None,
+    rate: tuple[int, float] | None = None,
     raise_risk: RaiseRisk | None = None,
 ) -> Callable[[Callable[..., Any]], BaseTool]:
     """Turn a function into a LangChain tool with marks; its docstring is what the model reads.
@@ -126,6 +129,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
                 verify=verify,
                 timeout_s=timeout_s,
                 max_calls=max_calls,
+                rate=rate,
                 raise_risk=raise_risk,
             )
         }

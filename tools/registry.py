@@ -74,6 +74,10 @@ class ToolBox:
         canonical = json.dumps([name, arguments.canonical(dict(args))], sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def rates(self) -> dict[str, tuple[int, float]]:
+        """The rate limits that tools declare, by name: (calls, seconds)."""
+        return {name: rate for name in self._tools if (rate := self.marks(name).rate)}
+
     def listing(self) -> list[dict[str, Any]]:
         """What `ballast tools` prints."""
         return [

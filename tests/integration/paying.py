@@ -18,6 +18,7 @@ import httpx
 from app.lifespan import opened
 from app.runs import Runs
 from graph.context import Context, LocalContext
+from services.endpoints import endpoints_of
 from services.settings import load
 from tools.base import Injected, ToolContext, tool
 from tools.execute import Executor
@@ -53,7 +54,8 @@ def box(service: str, *, verifies: bool, dies: bool) -> ToolBox:
 async def main(url: str, service: str, script: str, what: str, checks: str, *dies: str) -> None:
     """Start the run or resume it; prints its report."""
     async with opened(load(database_url=url, openai_api_key=None)) as services:
-        executor = Executor(box(service, verifies=checks == "verify", dies=bool(dies)), services.ledger)
+        tools = box(service, verifies=checks == "verify", dies=bool(dies))
+        executor = Executor(tools, services.ledger, endpoints_of(services.settings))
         engine = dataclasses.replace(services, services=dataclasses.replace(services.services, tools=executor))
         runs = Runs(opened=engine, progress=lambda _node, _change: None)
         if what == "start":

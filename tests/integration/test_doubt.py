@@ -12,6 +12,7 @@ from app.lifespan import Opened
 from app.runs import Runs
 from graph.context import Context
 from graph.errors import AlreadyDecided
+from services.endpoints import endpoints_of
 from tests.integration.conftest import Script, calls, decide, results_of, say
 from tools.base import Injected, Verify, tool
 from tools.execute import Executor
@@ -45,7 +46,7 @@ class Bell:
         return ToolBox([ring])
 
     def engine(self, services: Opened, box: ToolBox | None = None) -> Runs:
-        executor = Executor(box or self.tool(), services.ledger)
+        executor = Executor(box or self.tool(), services.ledger, endpoints_of(services.settings))
         engine = dataclasses.replace(services, services=dataclasses.replace(services.services, tools=executor))
         return Runs(opened=engine, progress=lambda _node, _change: None)
 

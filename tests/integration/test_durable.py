@@ -15,7 +15,7 @@ from langgraph.types import Command, Send
 from app.lifespan import Opened
 from app.runs import Runs
 from graph.client_input import Answer, answer_in, explicit_fields
-from graph.context import Context, LocalContext, ToolResult
+from graph.context import Context, LocalContext, Step, ToolResult
 from graph.durable import DurableGraph
 from graph.errors import BadSetting, ThreadBusy
 from graph.react import react
@@ -236,7 +236,7 @@ async def test_calls_side_by_side_all_end_before_a_failure_is_told(services: Ope
         def __getattr__(self, name: str) -> Any:
             return getattr(services.services.tools, name)
 
-        async def run(self, call: Call, **_: Any) -> ToolResult:
+        async def run(self, call: Call, step: Step, **_: Any) -> ToolResult:  # noqa: ARG002 - the Protocol has it
             if call["name"] == "list_files":
                 failed.set()
                 raise psycopg.OperationalError("gone")

@@ -16,11 +16,12 @@ from langchain_core.tools import tool as plain_tool
 from pydantic import BaseModel, model_validator
 
 from checkpoints.database import Pool
+from graph.context import Step
 from graph.errors import ToolFailed
 from graph.state import Call
 from tests.integration.tools_bench import Bench, bench_on
+from tools.attempt import MAX_CHARS
 from tools.base import Injected, Marks, ToolContext, tool
-from tools.execute import MAX_CHARS
 from tools.registry import ToolBox
 
 Build = Callable[..., Bench]
@@ -195,7 +196,7 @@ async def test_a_result_of_exactly_the_limit_is_whole(build: Build) -> None:
 
 
 async def test_a_tool_that_is_gone_since_it_was_allowed_is_an_answer(build: Build) -> None:
-    result = await build().executor.run(_call("act"), thread_id="t", occurrence=0, workspace=Path())
+    result = await build().executor.run(_call("act"), Step(thread_id="t", workspace=Path()), occurrence=0)
 
     assert (result.ok, result.text) == (False, "there is no tool 'act' any more")
 
@@ -219,9 +220,7 @@ async def test_arguments_that_no_longer_fit_are_told_before_anything_runs(build:
 
     bench = build(act)
 
-    result = await bench.executor.run(
-        _call("act", first=2, last=1), thread_id="t", occurrence=0, workspace=bench.workspace
-    )
+    result = await bench.executor.run(_call("act", first=2, last=1), bench.step("t"), occurrence=0)
 
     assert "last comes before first" in result.text
     assert (result.ok, await bench.states()) == (False, ["failed"])
@@ -240,9 +239,7 @@ async def test_a_tool_gets_its_context_hidden_from_the_model_and_can_not_be_hand
 
     bench = build(act)
 
-    result = await bench.executor.run(
-        _call("act", context="forged"), thread_id="t", occurrence=0, workspace=bench.workspace
-    )
+    result = await bench.executor.run(_call("act", context="forged"), bench.step("t"), occurrence=0)
 
     [context], [effect] = seen, await bench.ledger.of_thread("t")
     assert (context.thread_id, context.workspace, context.smtp_url) == ("t", bench.workspace, None)

@@ -19,9 +19,10 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, SecretStr
 
 from graph.budget import Spent
-from graph.context import Question, Reply
 from graph.errors import ModelFailed
+from graph.models import Question, Reply
 from services.budget import RunBudget
+from services.endpoints import endpoints_of
 from services.models import ModelChain
 from services.settings import Settings, load
 from tests.budgets import budget, spent_of
@@ -72,8 +73,12 @@ def look(path: str, quantity: int = 0) -> str:
 TOOLS: list[BaseTool] = [look]
 
 
+async def _at_once(_seconds: float) -> None:
+    """Waits of retries."""
+
+
 async def _ask(settings: Settings, words: str, chain: str = CHAIN, spends: RunBudget | None = None) -> Reply:
-    async with aclosing(ModelChain(settings)) as models:
+    async with aclosing(ModelChain(settings, endpoints_of(settings, sleep=_at_once))) as models:
         question = Question(messages=[HumanMessage(words)], tools=TOOLS)
         return await models.complete(chain, question, budget=spends or budget())
 
@@ -83,7 +88,7 @@ async def _streamed(settings: Settings, words: str, chain: str = CHAIN) -> tuple
     replies: list[Reply] = []
 
     async def ask(state: MessagesState) -> dict[str, Any]:
-        async with aclosing(ModelChain(settings)) as models:
+        async with aclosing(ModelChain(settings, endpoints_of(settings, sleep=_at_once))) as models:
             question = Question(messages=state["messages"], tools=TOOLS)
             replies.append(await models.complete(chain, question, budget=budget()))
         return {"messages": [replies[0].message]}
@@ -132,7 +137,7 @@ async def test_structured_output(settings: Settings) -> None:
         passed: bool
         why: str
 
-    async with aclosing(ModelChain(settings)) as models:
+    async with aclosing(ModelChain(settings, endpoints_of(settings, sleep=_at_once))) as models:
         model = models._member("openai:gpt-4o").model
         verdict = await model.with_structured_output(Verdict).ainvoke("judge this")
     assert verdict == Verdict(passed=True, why="it holds")
@@ -147,20 +152,22 @@ async def test_cut_arguments_are_never_completed_by_guesswork(settings: Settings
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "told", "tries"),
     [
-        ("too many", "OpenAIRateLimitError"),
-        ("break down", "OpenAIAPIError"),
-        ("wrong key", "OpenAIAuthenticationError"),
-        ("malformed", "JSONDecodeError"),
-        ("hang up", "OpenAIConnectionError"),
+        ("too many", "OpenAIRateLimitError", 3),
+        ("break down", "OpenAIAPIError", 3),
+        ("wrong key", "OpenAIAuthenticationError", 1),
+        ("malformed", "JSONDecodeError", 3),
+        ("hang up", "OpenAIConnectionError", 3),
     ],
 )
-async def test_the_second_member_answers_when_the_first_fails(settings: Settings, words: str, told: str) -> None:
+async def test_the_second_member_answers_when_the_first_fails(
+    settings: Settings, words: str, told: str, tries: int
+) -> None:
     one = budget()
     reply = await _ask(settings, words, spends=one)
     assert reply.message.text == "the second member"
-    assert (reply.model, spent_of(one).calls) == ("openai:gpt-4o-mini", 2)
+    assert (reply.model, spent_of(one).calls) == ("openai:gpt-4o-mini", tries + 1)
     assert len(reply.failures) == 1
     assert reply.failures[0].startswith(f"openai:gpt-4o: {told}")
     assert KEY not in reply.failures[0]

@@ -10,8 +10,10 @@ from pydantic import SecretStr
 
 from checkpoints.database import Pool
 from checkpoints.ledger import Ledger
-from graph.context import ToolResult
+from graph.context import Step, ToolResult
 from graph.state import Call
+from services.endpoints import endpoints_of
+from services.settings import load
 from tools import office
 from tools.execute import Executor
 from tools.registry import ToolBox
@@ -28,7 +30,10 @@ class Bench:
         assessed = self.executor.assess(tool, args)
         assert assessed.error is None, assessed.error
         call = Call(id="c1", name=tool, args=assessed.args, risk=assessed.risk, reason=assessed.reason, status="ready")
-        return await self.executor.run(call, thread_id=thread, occurrence=occurrence, workspace=self.workspace)
+        return await self.executor.run(call, self.step(thread), occurrence=occurrence)
+
+    def step(self, thread: str) -> Step:
+        return Step(thread_id=thread, workspace=self.workspace)
 
     async def said(self, tool: str, /, **args: Any) -> str:
         """The result of a call that succeeds."""
@@ -56,5 +61,5 @@ def bench_on(pool: Pool, workspace: Path, *, box: ToolBox | None = None, smtp_ur
     workspace.mkdir(exist_ok=True)
     ledger = Ledger(pool)
     secret = SecretStr(smtp_url) if smtp_url else None
-    executor = Executor(box or office.toolbox(), ledger, smtp_url=secret)
+    executor = Executor(box or office.toolbox(), ledger, endpoints_of(load()), smtp_url=secret)
     return Bench(executor=executor, ledger=ledger, pool=pool, workspace=workspace)

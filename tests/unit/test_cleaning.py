@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.cleaning import MAX_CHARS, READ_CHARS, clean, defused, suspicious, wrapped
 from services.invisible import without_invisible
 from services.visible_html import TOO_DEEP, looks_like_html
-from tools import execute
+from tools import attempt
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_hostile_text_takes_time_in_proportion_to_its_length(piece: str, around:
 
 
 def test_a_tool_result_is_read_whole() -> None:
-    assert execute.MAX_CHARS + len("\n[cut: 1000000000 more characters]") < READ_CHARS
+    assert attempt.MAX_CHARS + len("\n[cut: 1000000000 more characters]") < READ_CHARS
 
 
 def test_what_is_not_read_is_counted_too() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -9,8 +10,9 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import SecretStr
 
 from graph.budget import Spent
-from graph.context import Question, Reply
 from graph.errors import BadSetting, ModelFailed
+from graph.models import Question, Reply
+from services.endpoints import endpoints_of
 from services.faults import CutStream, failure_line, whole
 from services.members import KEPT_BINDINGS, Member
 from services.models import KEPT_MEMBERS, ModelChain
@@ -30,9 +32,14 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _chain(**settings: Any) -> ModelChain:
+    loaded = load(**settings)
+    return ModelChain(loaded, endpoints_of(loaded))
+
+
 @pytest.fixture
 def chain() -> ModelChain:
-    return ModelChain(load())
+    return _chain()
 
 
 def _script(name: str, text: str) -> str:
@@ -164,8 +171,8 @@ async def test_a_chain_that_can_not_run_is_refused_in_one_line(chain: ModelChain
 def test_an_unknown_price_is_refused_and_says_how_to_give_it() -> None:
     key = SecretStr("sk-x")
     with pytest.raises(BadSetting, match="BALLAST_PRICES='my-own=INPUT/OUTPUT'"):
-        ModelChain(load(openai_api_key=key)).check("openai:my-own")
-    ModelChain(load(openai_api_key=key, prices="my-own=0/0")).check("openai:my-own")
+        _chain(openai_api_key=key).check("openai:my-own")
+    _chain(openai_api_key=key, prices="my-own=0/0").check("openai:my-own")
 
 
 async def test_a_model_that_never_answers_is_given_up() -> None:

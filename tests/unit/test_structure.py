@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ["graph", "nodes", "tools", "checkpoints", "services"]
 TOP = ["app", "evals", "benchmarks"]
-VOCABULARY = {"graph.state", "graph.approvals", "graph.budget", "graph.context", "graph.errors"}
+VOCABULARY = {"graph.state", "graph.approvals", "graph.budget", "graph.models", "graph.context", "graph.errors"}
 
 
 def _imports(path: Path) -> Iterator[str]:
