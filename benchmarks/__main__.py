@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from app import loop
+from benchmarks.costs import Costs, costs
 from benchmarks.ours import open_ours
 from benchmarks.peer import Run, open_peer
 from benchmarks.proxy import delayed
@@ -86,7 +87,7 @@ async def _seconds(work: Awaitable[None]) -> float:
     return time.perf_counter() - started
 
 
-def table(peer: Figures, ours: Figures) -> str:
+def table(peer: Figures, ours: Figures, own: Costs) -> str:
     """The figures side by side, medians over the rounds; ratios are pairwise, round by round."""
     median = statistics.median
     time_ratio = median(a / b for a, b in zip(ours.ms[LONG], peer.ms[LONG], strict=True))
@@ -124,6 +125,7 @@ def table(peer: Figures, ours: Figures) -> str:
             "3 times the peer's or more",
         ),
         ("super-steps an iteration", f"{peer.super_steps}", f"{ours.super_steps}", "2"),
+        *own.rows(),
     ]
     lines = ["| figure | create_agent | Ballast | to reach |", "|---|---|---|---|"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
@@ -153,7 +155,8 @@ async def main() -> None:
             print(f"round {number + 1} of {ROUNDS}", flush=True)
             await measure(peer)
             await measure(ours)
-    rows = table(peer, ours)
+        own = await costs(_schema(server, "costs"))
+    rows = table(peer, ours, own)
     print(rows)
     RESULTS.write_text(report(rows))
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import StructuredTool
 
 from benchmarks.peer import Run
 from benchmarks.subject import LookupModel, lookup
 from checkpoints.approvals import PostgresApprovals
-from checkpoints.database import open_pool
+from checkpoints.database import Pool, open_pool
 from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from checkpoints.spending import PostgresSpending
-from graph.budget import Budget, Spent
+from graph.budget import Budget, Spending, Spent
 from graph.context import Context, Services
 from graph.durable import DurableGraph
 from graph.models import Question, Reply
@@ -28,7 +29,7 @@ from graph.react import react
 from services import settings
 from services.clock import SystemClock
 from services.endpoints import endpoints_of
-from tools.base import tool
+from tools.base import MARKS, Marks
 from tools.execute import Executor
 from tools.registry import ToolBox
 
@@ -71,14 +72,28 @@ class Engine:
         return self.locks.hold(thread_id)
 
 
+def accounts(pool: Pool) -> Spending:
+    """All limits, none of which is reached."""
+    return PostgresSpending(pool, usd_a_day=1e9, tool_calls_a_day=1_000_000_000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a measurement may change of Ballast."""
+
+    spending: Callable[[Pool], Spending] = accounts
+    marks: Marks = Marks(risk="low", untrusted_output=False, idempotent=True)  # noqa: RUF009 - frozen
+
+
 @asynccontextmanager
-async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
+async def open_ours(url: str, connections: int, parts: Parts | None = None) -> AsyncIterator[Run]:
     """A runner of Ballast over a pool of its own."""
+    chosen = parts or Parts()
     async with open_pool(url, max_size=connections) as pool, ThreadLocks.open(url) as locks:
         await migrate(pool)
         endpoints = endpoints_of(settings.load())
         saver = PostgresSaver(pool, serde=serializer(None))
-        marked = tool(risk="low", untrusted_output=False, idempotent=True)(lookup)
+        marked = StructuredTool.from_function(coroutine=lookup, metadata={MARKS: chosen.marks})
         executor = Executor(ToolBox([marked]), Ledger(pool), endpoints)
 
         @cache
@@ -88,7 +103,7 @@ async def open_ours(url: str, connections: int) -> AsyncIterator[Run]:
                 models=OneModel(LookupModel(iterations=iterations)),
                 tools=executor,
                 approvals=PostgresApprovals(pool),
-                spending=PostgresSpending(pool, usd_a_day=1e9, tool_calls_a_day=1_000_000_000),
+                spending=chosen.spending(pool),
                 clock=SystemClock(),
             )
 

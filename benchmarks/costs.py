@@ -1,0 +1,72 @@
+"""What limits and the ledger cost: Ballast beside itself without them, in turn, in one run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from benchmarks.ours import Parts, open_ours
+from benchmarks.peer import Run
+from graph.budget import Place, Reserved, Spent
+from tools.base import Marks
+
+ROUNDS, ITERATIONS = 20, 25
+EFFECT = Marks(risk="low", untrusted_output=False, idempotent=False)
+
+
+class Unlimited:
+    """`graph.budget.Spending` that keeps no accounts."""
+
+    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+        """Everything fits."""
+        del worst, place, execution, tenant
+        return Reserved(id=0, lost=Spent(calls=0))
+
+    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
+        """Nothing is charged."""
+
+
+@dataclass(kw_only=True)
+class Costs:
+    """Milliseconds an iteration, an entry a round."""
+
+    without: list[float] = field(default_factory=list)
+    """Reads, no accounts."""
+    reads: list[float] = field(default_factory=list)
+    """Reads, with all limits."""
+    effects: list[float] = field(default_factory=list)
+    """Effects, each through the ledger, with all limits."""
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Of the table: medians of the differences round by round."""
+        share = statistics.median(b / a - 1 for a, b in zip(self.without, self.reads, strict=True))
+        effect = statistics.median(b - a for a, b in zip(self.reads, self.effects, strict=True))
+        return [
+            ("limits, part of an iteration of reads", "", f"{share:.0%}", "15% or less"),
+            ("the ledger, ms for an effect", "", f"{effect:.2f}", "2 or less"),
+        ]
+
+
+async def costs(url: str) -> Costs:
+    """Measure in turn, in short rounds, so that a slow moment of the machine falls on all three."""
+    found = Costs()
+    async with AsyncExitStack() as stack:
+        parts = (
+            (found.without, Parts(spending=lambda _: Unlimited())),
+            (found.reads, Parts()),
+            (found.effects, Parts(marks=EFFECT)),
+        )
+        runs: list[tuple[list[float], Run]] = []
+        for figures, part in parts:
+            runs.append((figures, await stack.enter_async_context(open_ours(url, 4, part))))
+        for round_number in range(ROUNDS + 1):
+            for figures, run in runs:
+                started = time.perf_counter()
+                await run(uuid4().hex, ITERATIONS)
+                if round_number:  # the first one fills caches
+                    figures.append(1_000 * (time.perf_counter() - started) / ITERATIONS)
+    return found
