@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 
 from checkpoints.database import Pool, open_pool
 from graph.errors import DatabaseUnavailable
-from tests.own_postgres import OwnPostgres, own_postgres
+from evals.chaos.postgres import OwnPostgres, own_postgres
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from checkpoints import embedded
 from graph.errors import DatabaseUnavailable
-from tests.own_postgres import OwnPostgres, own_postgres
+from evals.chaos.postgres import OwnPostgres, own_postgres
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from checkpoints.locks import ThreadLocks
 from graph.context import Context
 from services.settings import load
 from tests.integration.conftest import LIST, ORDER, Script, calls, say
-from tests.own_postgres import OwnPostgres, own_postgres
+from evals.chaos.postgres import OwnPostgres, own_postgres
 
 Disturbance = Callable[[OwnPostgres], None]
 
