@@ -36,6 +36,8 @@ class Job:
     """Fields of its context, the model chain among them."""
     settings: dict[str, Any]
     """Of the process: `services.settings.Settings`."""
+    streams: bool = False
+    """Whether the model's replies are asked for as streams."""
 
 
 async def attempt(job: Job, trap: Trap, tell: Tell) -> None:
@@ -44,7 +46,7 @@ async def attempt(job: Job, trap: Trap, tell: Tell) -> None:
     async with opened(load(**job.settings)) as services:
         tell(doubts=await _doubts(services, job.thread))
         set_trap(services, trap)
-        runs = TrappedRuns(opened=services, progress=lambda _node, _change: None, trap=trap)
+        runs = TrappedRuns(opened=services, progress=lambda _node, _change: None, trap=trap, streams=job.streams)
         report = await _go_on(runs, job)
         tell(doubts=await _doubts(services, job.thread))
         if report["outcome"] in ("awaiting_approval", "handed_to_person"):

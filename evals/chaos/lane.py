@@ -14,12 +14,13 @@ import yaml
 
 from checkpoints.database import open_pool
 from checkpoints.migrate import migrate
-from evals.chaos import picture, story
+from evals.chaos import model_runs, picture, story
 from evals.chaos.attempt import Job
 from evals.chaos.case import Case, case
 from evals.chaos.drive import Driver, Played
 from evals.chaos.postgres import OwnPostgres, own_postgres
 from evals.chaos.processes import apart
+from evals.chaos.provider import Provider, serving
 from evals.chaos.results import Result
 from graph.errors import BadSetting
 
@@ -38,16 +39,39 @@ class Lane:
     seed: int
     folder: Path
     postgres: OwnPostgres
+    provider: Provider
     _undisturbed: dict[int, Played] = field(default_factory=dict)
 
     def play(self, fault: str, number: int) -> Result:
         """One case, compared with its story undisturbed."""
+        if fault == "model":
+            return self._model_run(number)
         told = case(self.seed, fault, number)
         usual = self._usual(told.story)
         driver = Driver(self.postgres)
-        played = driver.play(self._job(told.id, told.story), told.strikes, usual.reached, usual.seconds)
+        played = driver.play(
+            self._job(told.id, told.story), told.strikes, usual.reached, usual.seconds / usual.attempts
+        )
         shutil.rmtree(self.folder / told.id)
         return _result(told, played, usual)
+
+    def _model_run(self, number: int) -> Result:
+        name = f"model-{number}"
+        job = model_runs.job(self.seed, number, self._workspace(name), self.postgres.url, self.provider)
+        played, bill = Driver(self.postgres).play(job, (), {}, 0.0), self.provider.bill(number)
+        shutil.rmtree(self.folder / name)
+        problems = list(played.problems)
+        if played.picture:
+            problems += model_runs.judge(played.picture, bill, model_runs.limits(self.seed, number))
+        return Result(
+            case=name,
+            fault="model",
+            struck=len(bill.faults),
+            points=tuple(bill.faults),
+            problems=tuple((problem.kind, problem.what) for problem in problems),
+            seconds=round(played.seconds, 3),
+            outcome=played.picture.outcome if played.picture else None,
+        )
 
     def _usual(self, number: int) -> Played:
         """The story undisturbed; it must have come to its end.
@@ -68,14 +92,16 @@ class Lane:
         script = self.folder / f"story-{number}.yaml"
         if not script.exists():
             script.write_text(yaml.safe_dump(story.tell(self.seed, number).script))
-        workspace = self.folder / name / "office"
-        shutil.copytree(OFFICE, workspace, ignore=shutil.ignore_patterns("outbox"))
         return Job(
             thread=f"{self.seed}-{name}",
-            workspace=workspace,
+            workspace=self._workspace(name),
             context={"model": f"scripted:{script}", "keep_tool_results": story.KEEP_TOOL_RESULTS},
             settings={"database_url": self.postgres.url, "home": self.folder, "openai_api_key": None},
         )
+
+    def _workspace(self, name: str) -> Path:
+        copied = shutil.copytree(OFFICE, self.folder / name / "office", ignore=shutil.ignore_patterns("outbox"))
+        return Path(copied)
 
 
 @contextmanager
@@ -87,7 +113,11 @@ def opened(seed: int) -> Iterator[Lane]:
     """
     if not OFFICE.is_dir():
         raise BadSetting(f"chaos plays in a copy of {OFFICE}, which is not there: run it in a checkout of Ballast")
-    with tempfile.TemporaryDirectory(prefix="ballast-chaos-") as folder, own_postgres() as postgres:
+    with (
+        tempfile.TemporaryDirectory(prefix="ballast-chaos-") as folder,
+        serving(seed) as provider,
+        own_postgres() as postgres,
+    ):
 
         async def prepare() -> None:
             async with open_pool(postgres.url) as pool:
@@ -95,7 +125,7 @@ def opened(seed: int) -> Iterator[Lane]:
 
         apart(prepare)
         postgres.execute(KNOWN_ORDER)
-        yield Lane(seed=seed, folder=Path(folder), postgres=postgres)
+        yield Lane(seed=seed, folder=Path(folder), postgres=postgres, provider=provider)
 
 
 def play_all(lane: Lane, cases: Iterable[tuple[str, int]], tell: Callable[[Result], Any]) -> None:
@@ -120,4 +150,5 @@ def _result(told: Case, played: Played, usual: Played) -> Result:
         surfaced=len(shown),
         problems=tuple((problem.kind, problem.what) for problem in problems),
         seconds=round(played.seconds, 3),
+        outcome=played.picture.outcome if played.picture else None,
     )

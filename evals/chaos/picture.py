@@ -15,7 +15,7 @@ CHECKED_BY_ITS_TOOL = frozenset({"send_email"})
 VARYING = re.compile(r"ORD-\d+|[0-9a-f]{64}")
 """Order numbers and keys: made by the database, and from the thread."""
 
-Kind = Literal["lost", "duplicated", "missing", "stuck", "in doubt"]
+Kind = Literal["lost", "duplicated", "missing", "stuck", "in doubt", "over limit"]
 
 
 @dataclass(frozen=True, kw_only=True)

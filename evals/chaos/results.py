@@ -6,7 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = ("fault", "cases", "struck", "lost", "duplicated", "missing", "stuck", "in doubt", "surfaced", "failed")
+COLUMNS = (
+    "fault",
+    "cases",
+    "struck",
+    "lost",
+    "duplicated",
+    "missing",
+    "stuck",
+    "over limit",
+    "in doubt",
+    "surfaced",
+    "failed",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +39,7 @@ class Result:
     problems: tuple[tuple[str, str], ...] = ()
     """(kind, what happened)."""
     seconds: float = 0.0
+    outcome: str | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Result:

@@ -5,7 +5,7 @@ Done in a process that was forked for one attempt and ends with it: what is chan
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -29,6 +29,8 @@ class TrappedRuns(Runs):
     """Runs whose nodes pass the trap."""
 
     trap: Trap
+    streams: bool = False
+    """Whether the model is asked for streams, as it is where a client watches the words come."""
 
     @cached_property
     def graph(self) -> DurableGraph:
@@ -41,7 +43,10 @@ class TrappedRuns(Runs):
         for name, spec in builder.nodes.items():
             node: Any = spec.runnable
             node.afunc = _trapped_node(name, node.afunc, self.trap)
-        return durable(builder, engine, name="react", checkpointer=self.opened.saver)
+        graph = durable(builder, engine, name="react", checkpointer=self.opened.saver)
+        if self.streams:
+            _watch_words(graph)
+        return graph
 
 
 def add_tools() -> None:
@@ -63,6 +68,18 @@ def set_trap(opened: Opened, trap: Trap) -> None:
     _wrap_ledger(opened.ledger, trap)
     _wrap_annotations(services.telemetry, trap)
     _around(AsyncConnection, "wait", trap, "round_trip", None)
+
+
+def _watch_words(graph: Any) -> None:
+    """Who asks for `messages` makes LangGraph stream the model."""
+    inner = graph.astream
+
+    async def astream(*given: Any, stream_mode: Any, **named: Any) -> AsyncIterator[Any]:
+        async for mode, chunk in inner(*given, stream_mode=[stream_mode, "messages"], **named):
+            if mode == stream_mode:
+                yield chunk
+
+    graph.astream = astream
 
 
 def _around(owner: Any, name: str, trap: Trap, before: str | None, after: str | None) -> None:

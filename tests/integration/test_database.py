@@ -15,8 +15,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from checkpoints.database import Pool, open_pool
-from graph.errors import DatabaseUnavailable
 from evals.chaos.postgres import OwnPostgres, own_postgres
+from graph.errors import DatabaseUnavailable
 
 
 @pytest.fixture(scope="module")

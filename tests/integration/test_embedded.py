@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from checkpoints import embedded
-from graph.errors import DatabaseUnavailable
 from evals.chaos.postgres import OwnPostgres, own_postgres
+from graph.errors import DatabaseUnavailable
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from checkpoints.saver import PostgresSaver
 from graph.errors import DatabaseUnavailable
 from services.settings import load
 from tests.integration.conftest import LIST, Script, calls, say
-from tests.own_postgres import OwnPostgres, own_postgres
+from evals.chaos.postgres import OwnPostgres, own_postgres
 
 
 @pytest.mark.parametrize("disturb", [OwnPostgres.restart, OwnPostgres.cut_all])

@@ -28,7 +28,7 @@ from app.runs import Runs
 from graph.context import LocalContext
 from tests.integration.conftest import DELETE, LIST, MAIL, ORDER, READ, TRUSTED, calls, say
 from tests.integration.kill_points import NEVER, in_a_process
-from tests.own_postgres import own_postgres
+from evals.chaos.postgres import own_postgres
 
 FOLDER = Path(__file__).parent
 OFFICE = FOLDER.parents[1] / "examples/office"
