@@ -39,6 +39,14 @@ class Reply:
         return len(text) // 4 + 1
 
 
+SPEECHLESS = {
+    "empty": Reply(content=""),
+    "truncated": Reply(content="This reply was cut", finish_reason="length"),
+    "refusal": Reply(content=None, refusal="I can't help with that."),
+}
+"""Spoiled replies that call nothing."""
+
+
 def fault(seed: int, run: int, call: int) -> str | None:
     """What spoils a run's call, both counted from 0."""
     if call % EVERY != run % EVERY:
@@ -73,22 +81,23 @@ def next_turn(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def spoiled(kind: str, reply: Reply) -> Reply:
-    """The reply as a confused model gives it; its own kinds of id leave the script where it was."""
-    if kind == "broken_arguments":
-        return Reply(content=None, calls=[called("odd_0", "post_notice", '{"text": "half')], finish_reason="tool_calls")
-    if kind == "empty":
-        return Reply(content="")
-    if kind == "truncated":
-        return Reply(content="This reply was cut", finish_reason="length")
-    if kind == "unknown_tool":
-        return Reply(content=None, calls=[called("odd_1", "launch_rocket", "{}")], finish_reason="tool_calls")
-    if kind == "misfit":
-        args = json.dumps({"item": "", "quantity": -1})
-        return Reply(content=None, calls=[called("odd_2", "place_order", args)], finish_reason="tool_calls")
-    if kind == "refusal":
-        return Reply(content=None, refusal="I can't help with that.")
-    same = [{**call, "id": reply.calls[0]["id"]} for call in reply.calls]
-    return Reply(content=reply.content, calls=same, finish_reason=reply.finish_reason)
+    """The reply as a confused model gives it; ids of another kind leave the script where it was."""
+    misfit = json.dumps({"item": "", "quantity": -1})
+    match kind:
+        case "broken_arguments":
+            return _calling(called("odd_0", "post_notice", '{"text": "half'))
+        case "unknown_tool":
+            return _calling(called("odd_1", "launch_rocket", "{}"))
+        case "misfit":
+            return _calling(called("odd_2", "place_order", misfit))
+        case "repeated_id" if reply.calls:
+            return _calling(*({**call, "id": reply.calls[0]["id"]} for call in reply.calls))
+        case _:
+            return SPEECHLESS.get(kind, reply)
+
+
+def _calling(*calls: Mapping[str, Any]) -> Reply:
+    return Reply(content=None, calls=calls, finish_reason="tool_calls")
 
 
 def called(call_id: str, name: str, arguments: str) -> dict[str, Any]:

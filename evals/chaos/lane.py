@@ -48,10 +48,8 @@ class Lane:
             return self._model_run(number)
         told = case(self.seed, fault, number)
         usual = self._usual(told.story)
-        driver = Driver(self.postgres)
-        played = driver.play(
-            self._job(told.id, told.story), told.strikes, usual.reached, usual.seconds / usual.attempts
-        )
+        job, usual_seconds = self._job(told.id, told.story), usual.seconds / usual.attempts
+        played = Driver(self.postgres).play(job, told.strikes, usual.reached, usual_seconds)
         shutil.rmtree(self.folder / told.id)
         return _result(told, played, usual)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import json
 import os
@@ -35,11 +36,12 @@ class Plan:
 
 
 def play(plan: Plan, tell: Callable[[Result], None]) -> None:
-    """Play what is planned, on as many lanes as there are processors, two at most for a single case none to spare.
+    """Play what is planned, on one lane a processor, at most two.
 
     Raises:
         RuntimeError: a lane broke down.
     """
+    importlib.import_module("services.openai_model")  # a second, once, not in every process that is forked
     loop.settle()
     count = 1 if plan.only else min(2, os.cpu_count() or 1)
     with selectors.DefaultSelector() as selector:

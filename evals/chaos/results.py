@@ -6,19 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = (
-    "fault",
-    "cases",
-    "struck",
-    "lost",
-    "duplicated",
-    "missing",
-    "stuck",
-    "over limit",
-    "in doubt",
-    "surfaced",
-    "failed",
-)
+BROKEN = ("lost", "duplicated", "missing", "stuck", "over limit")
+COLUMNS = ("fault", "cases", "struck", *BROKEN, "in doubt", "surfaced", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +48,8 @@ def table(results: Iterable[Result]) -> list[dict[str, Any]]:
         row["in doubt"] += result.doubts
         row["surfaced"] += result.surfaced
         row["failed"] += bool(kinds)
-        for kind in kinds & set(COLUMNS):
-            if kind != "in doubt":
-                row[kind] += 1
+        for kind in kinds.intersection(BROKEN):
+            row[kind] += 1
     return list(rows.values())
 
 
