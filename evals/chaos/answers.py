@@ -105,6 +105,12 @@ def called(call_id: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
+def bounded(request: Mapping[str, Any], reply: Reply) -> Reply:
+    """The reply, or as much of one as the request allows."""
+    most = request.get("max_completion_tokens") or request.get("max_tokens") or reply.tokens
+    return reply if reply.tokens <= most else Reply(content="x" * (4 * most - 5), finish_reason="length")
+
+
 def whole(request: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
     """The reply as one body."""
     message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal}

@@ -47,7 +47,7 @@ class Driver:
         self._postgres = postgres
 
     def play(self, job: Job, strikes: Sequence[Strike], reached: Mapping[str, int], usual_seconds: float) -> Played:
-        """Run `job` to its end, struck as told. `reached` and `usual_seconds` (of one attempt) are those of the undisturbed run."""
+        """Run `job` to its end, struck as told; `reached` and `usual_seconds` (an attempt) are as undisturbed."""
         played, left = Played(), list(strikes)
         began = time.monotonic()
         until = began + CASE_SECONDS

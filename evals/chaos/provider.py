@@ -157,6 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         reply = answers.right(request, turns)
         if kind in answers.SPOILED:
             reply = answers.spoiled(kind, reply)
+        reply = answers.bounded(request, reply)
         self.server.charge(
             run,
             request["model"],
