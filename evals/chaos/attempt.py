@@ -125,5 +125,6 @@ async def _picture(runs: Runs, job: Job, report: dict[str, Any]) -> dict[str, An
 
 
 def _outbox(workspace: Path) -> list[str]:
-    """Message-IDs of the mails that went out: the outbox names them by it."""
-    return [mail.name.partition(":")[0] for name in ("new", "cur") for mail in (workspace / "outbox" / name).glob("*")]
+    """Message-IDs of the mails that went out: the outbox names them by it. In a Maildir a dot marks no mail."""
+    found = [mail.name for name in ("new", "cur") for mail in (workspace / "outbox" / name).glob("*")]
+    return [name.partition(":")[0] for name in found if not name.startswith(".")]

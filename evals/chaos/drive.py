@@ -31,6 +31,8 @@ class Played:
     struck: int = 0
     points: list[str] = field(default_factory=list)
     """Where it was struck."""
+    asked: int = 0
+    """Model calls that were cut off before they can have been stored, at most."""
     attempts: int = 0
     doubts: dict[str, str] = field(default_factory=dict)
     """Key and tool of every effect that an attempt left open."""
@@ -61,6 +63,7 @@ class Driver:
                 left.pop(0)
                 played.reached.clear()
             if error:
+                played.asked += 1
                 last_error = ": ".join(error)
                 time.sleep(PAUSE_SECONDS)
                 if error[0] not in EXPECTED_AFTER_A_KILL and not _blown(strikes):
@@ -85,9 +88,11 @@ class Driver:
                     child.kill()
                     played.struck += 1
                     played.points.append(MOMENT)
+                    played.asked += 1
             for facts in child.facts(until):
                 error = _took(facts, played) or error
                 if strike and "sprung" in facts:
+                    played.asked += facts["asked"]
                     played.struck += 1
                     played.points.append(strike.point)
                     if strike.blow:

@@ -137,7 +137,7 @@ def _result(told: Case, played: Played, usual: Played) -> Result:
     problems = list(played.problems)
     shown: set[str] = set()
     if played.picture and usual.picture:
-        problems += picture.compare(played.picture, usual.picture, played.doubts, played.struck)
+        problems += picture.compare(played.picture, usual.picture, played.doubts, played.asked)
         shown = picture.surfaced(played.picture, played.doubts)
     return Result(
         case=told.id,

@@ -43,14 +43,17 @@ class Picture:
     """What really happened: [tool, arguments in short], one entry each time."""
 
 
-def compare(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], kills: int) -> list[Problem]:
-    """What went wrong. `doubts`: key and tool of every effect that a cut-off attempt left open."""
+def compare(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], asked: int) -> list[Problem]:
+    """What went wrong. `doubts`: key and tool of every effect that a cut-off attempt left open.
+
+    `asked`: model calls that were cut off before they can have been stored, at most; only they may have cost more.
+    """
     return [
         *_world(ended, undisturbed),
         *_ledger(ended, undisturbed),
         *_doubts(ended, doubts),
         *_state(ended, undisturbed, doubts),
-        *_spend(ended.usage, undisturbed.usage, kills, asked_again=bool(doubts)),
+        *_spend(ended.usage, undisturbed.usage, asked, in_doubt=bool(doubts)),
     ]
 
 
@@ -124,16 +127,16 @@ def _paired(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
             yield from (results[call["id"]] for call in message["calls"] if call["id"] in results)
 
 
-def _spend(found: Mapping[str, Any], wanted: Mapping[str, Any], kills: int, *, asked_again: bool) -> Iterator[Problem]:
-    """Only what killed calls cost may come on top."""
-    exact = ["iterations"] if asked_again else ["iterations", "tool_calls"]
+def _spend(found: Mapping[str, Any], wanted: Mapping[str, Any], asked: int, *, in_doubt: bool) -> Iterator[Problem]:
+    """Only what killed calls cost may come on top. A call in doubt may be counted again when it is tried again."""
+    exact = ["iterations"] if in_doubt else ["iterations", "tool_calls"]
     for name in exact:
         if found[name] != wanted[name]:
             yield Problem(kind="lost", what=f"{name} {found[name]}, undisturbed {wanted[name]}")
     more = found["model_calls"] - wanted["model_calls"]
     spent = [found[name] - wanted[name] for name in ("prompt_tokens", "completion_tokens")]
-    if not 0 <= more <= kills or min(spent) < 0 or (not more and any(spent)):
-        yield Problem(kind="lost", what=f"spend: {more} model calls and {spent} tokens on top, {kills} kills")
+    if not 0 <= more <= asked or min(spent) < 0 or (not more and any(spent)):
+        yield Problem(kind="lost", what=f"spend: {more} model calls and {spent} tokens on top, {asked} were cut off")
 
 
 def _difference(found: Counter[str], wanted: Counter[str]) -> str:

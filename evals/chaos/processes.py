@@ -126,7 +126,7 @@ def _play(job: Job, trap: Trap, out: int, held: int | None) -> None:
 
 def _springs(tell: Callable[..., None], trap: Trap, held: int | None) -> Callable[[], None]:
     def spring() -> None:
-        tell(sprung=trap.point)
+        tell(sprung=trap.point, asked=trap.asked)
         if held is None:
             os.kill(os.getpid(), signal.SIGKILL)
         else:

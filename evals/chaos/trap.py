@@ -38,6 +38,8 @@ class Trap:
     hits: Counter[str] = field(default_factory=Counter)
     node: str = ""
     """The node that runs now."""
+    asked: int = 0
+    """Model calls it has made: until the next node begins they may not be stored, and a kill loses them."""
 
     def reach(self, point: str) -> None:
         """A point is reached."""

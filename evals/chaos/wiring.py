@@ -100,6 +100,7 @@ def _wrap_models(models: Any, trap: Trap) -> None:
     inner: Asynchronous = models.complete
 
     async def complete(*given: Any, **named: Any) -> Any:
+        trap.asked += 1
         trap.reach(f"{trap.node}.inside")
         reply = await inner(*given, **named)
         trap.reach(f"{trap.node}.inside")
@@ -139,7 +140,7 @@ def _wrap_annotations(telemetry: Any, trap: Trap) -> None:
 
 def _trapped_node(name: str, node: Asynchronous, trap: Trap) -> Asynchronous:
     async def trapped(*given: Any, **named: Any) -> Any:
-        trap.node = name
+        trap.node, trap.asked = name, 0
         trap.reach(f"{name}.before")
         running = node(*given, **named)
         # sanitize hands its work to a thread and nothing of ours to wrap: its inside is while it waits for that.

@@ -25,8 +25,8 @@ WHOLE = Picture(
 )
 
 
-def _kinds(ended: Picture, doubts: dict[str, str] | None = None, kills: int = 1) -> list[str]:
-    return [problem.kind for problem in compare(ended, WHOLE, doubts or {}, kills)]
+def _kinds(ended: Picture, doubts: dict[str, str] | None = None, asked: int = 1) -> list[str]:
+    return [problem.kind for problem in compare(ended, WHOLE, doubts or {}, asked)]
 
 
 def test_a_run_that_ended_as_undisturbed_has_no_problem() -> None:
@@ -58,6 +58,10 @@ def test_whatever_differs_is_told(change: dict[str, Any], kinds: list[str]) -> N
 
 def test_a_killed_model_call_may_cost_more() -> None:
     assert _kinds(replace(WHOLE, usage={**USAGE, "model_calls": 3, "prompt_tokens": 30})) == []
+
+
+def test_a_stored_model_call_is_not_made_again() -> None:
+    assert _kinds(replace(WHOLE, usage={**USAGE, "model_calls": 3, "prompt_tokens": 30}), asked=0) == ["lost"]
 
 
 def test_order_numbers_and_keys_may_differ() -> None:
