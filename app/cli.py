@@ -201,15 +201,15 @@ def replay(
 @cli.command()
 def effects(thread: str, as_json: AsJson = False) -> None:
     """Side effects of THREAD, oldest first."""
-    from app.show import progress, table
+    from app import show
 
     async def do(services: Opened) -> Any:
         from app.runs import Runs
 
-        await Runs(opened=services, progress=progress()).known(thread)
+        await Runs(opened=services, progress=show.progress()).known(thread)
         return await services.ledger.of_thread(thread)
 
-    emit(with_services(do), as_json, table("tool", "state", "args", "result", "attempts", "finished_at"))
+    emit(with_services(do), as_json, show.effects(thread))
 
 
 @cli.command()

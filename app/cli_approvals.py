@@ -31,7 +31,7 @@ def list_(
 ) -> None:
     """Approvals, pending ones first."""
     from app import report
-    from app.show import progress, table
+    from app.show import approvals, progress
 
     async def do(services: Opened) -> Any:
         rows = await services.approvals.find(thread_id=thread, pending=pending)
@@ -41,7 +41,7 @@ def list_(
             await Runs(opened=services, progress=progress()).known(thread)
         return [report.shape(row) for row in rows]
 
-    emit(with_services(do), as_json, table("id", "thread_id", "tool", "args", "risk", "status", "deadline"))
+    emit(with_services(do), as_json, approvals)
 
 
 @approvals_app.command()
@@ -104,8 +104,20 @@ def cancel(ids: Ids, resume: Resume = False, as_json: AsJson = False) -> None:
 
 @approvals_app.command()
 def done(ids: Ids, message: Message = None, resume: Resume = False, as_json: AsJson = False) -> None:
-    """Report that you did a critical action yourself."""
+    """Report that you did a critical action yourself, or that one in doubt happened; the message is its result."""
     _decide(ids, {"type": "done", "message": message}, resume, as_json)
+
+
+@approvals_app.command()
+def retry(ids: Ids, resume: Resume = False, as_json: AsJson = False) -> None:
+    """Say that actions in doubt did not happen: they run again, under the same idempotency key."""
+    _decide(ids, {"type": "retry"}, resume, as_json)
+
+
+@approvals_app.command()
+def abandon(ids: Ids, message: Message = None, resume: Resume = False, as_json: AsJson = False) -> None:
+    """Give up actions in doubt: they never run again, and the agent is told why."""
+    _decide(ids, {"type": "abandon", "message": message}, resume, as_json)
 
 
 def person(name: Callable[[], str] = getpass.getuser) -> str:

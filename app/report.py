@@ -64,11 +64,11 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
 
 
 _SPENT = ("iterations", "model_calls", "tool_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")
-_IN_RUN = ("id", "interrupt_id", "tool", "args", "risk", "reason", "deadline", "status")
+_IN_RUN = ("id", "interrupt_id", "tool", "args", "risk", "reason", "deadline", "status", "effect_key")
 
 
 def shape(row: Approval) -> dict[str, Any]:
-    """An approval as `approvals list` prints it."""
+    """An approval as `approvals list` prints it; `effect_key` is there when it is about an effect in doubt."""
     return {
         "id": row.id,
         "thread_id": row.thread_id,
@@ -82,4 +82,5 @@ def shape(row: Approval) -> dict[str, Any]:
         "decided_by": row.decided_by,
         "decision": row.decision,
         "decided_at": row.decided_at.isoformat() if row.decided_at else None,
+        **({"effect_key": row.effect_key} if row.effect_key else {}),
     }

@@ -41,6 +41,25 @@ def grid(columns: Sequence[str], rows: list[dict[str, Any]]) -> Table:
     return drawn
 
 
+def effects(thread_id: str) -> Callable[[Any], None]:
+    """A printer of the ledger's rows; beside one in doubt it says how to settle it."""
+    show = table("tool", "state", "args", "result", "attempts", "finished_at")
+    ask = f"in doubt, it may have happened: ballast approvals list --thread {thread_id}, or resume the thread"
+
+    def told(row: dict[str, Any]) -> dict[str, Any]:
+        if row["state"] != "unknown":
+            return row
+        return {**row, "result": f"{ask}; {row['result']}" if row["result"] else ask}
+
+    return lambda rows: show([told(row) for row in rows])
+
+
+def approvals(rows: list[dict[str, Any]]) -> None:
+    """Approval rows; one about an effect in doubt says so."""
+    shown = [{**row, "status": f"{row['status']}, in doubt"} if row.get("effect_key") else row for row in rows]
+    table("id", "thread_id", "tool", "args", "risk", "status", "deadline")(shown)
+
+
 def record(row: dict[str, Any]) -> None:
     """One row, a line a field."""
     for key, value in row.items():
@@ -66,7 +85,11 @@ def run_result(result: dict[str, Any]) -> None:
     pending = [row for row in result["approvals"] if row["status"] == "pending"]
     for row in pending:
         verbs = "done|reject" if row["risk"] == "critical" else "approve|edit|reject|respond"
-        print(f"  {row['risk']}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}")
+        tier = row["risk"]
+        if row.get("effect_key"):
+            verbs = "done|abandon" if tier == "critical" else "done|retry|abandon"
+            tier += ", in doubt"
+        print(f"  {tier}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}")
     if pending or result["outcome"] in (None, "cancelled"):
         print(f"  then: ballast resume {result['thread_id']}")
 

@@ -10,8 +10,9 @@ from psycopg import AsyncCursor
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Json
 
-from checkpoints.database import Pool
-from graph.approvals import Approval, Question
+from checkpoints.database import Connection, Pool
+from checkpoints.ledger import settle, state_of
+from graph.approvals import Approval, Question, same_arguments
 from graph.errors import AlreadyDecided, NotFound
 from graph.state import Call
 
@@ -22,24 +23,27 @@ STATUS = {
     "respond": "responded",
     "cancel": "cancelled",
     "done": "done",
+    "retry": "retried",
+    "abandon": "abandoned",
 }
 """What a decision turns a pending row into."""
 
 COLUMNS = (
     "id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, status, decision, "
-    "decided_by, decided_at, applied_at, created_at"
+    "decided_by, decided_at, applied_at, created_at, effect_key"
 )
 
 SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
 SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
 UNAPPLIED = """
-SELECT id, call_id, tool, args FROM approvals
+SELECT id, call_id, tool, args, effect_key FROM approvals
 WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL ORDER BY position
 """
 # Asked again, a pending row belongs to the newer interrupt; a decided one stays as it is.
 UPSERT = """
-INSERT INTO approvals (id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline)
-VALUES (%(id)s, %(thread_id)s, %(interrupt_id)s, %(call_id)s, %(tool)s, %(args)s, %(risk)s, %(reason)s, %(deadline)s)
+INSERT INTO approvals (id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, effect_key)
+VALUES (%(id)s, %(thread_id)s, %(interrupt_id)s, %(call_id)s, %(tool)s, %(args)s, %(risk)s, %(reason)s, %(deadline)s,
+        %(effect_key)s)
 ON CONFLICT (id) DO UPDATE SET interrupt_id = EXCLUDED.interrupt_id WHERE approvals.status = 'pending'
 """
 SHOW = """
@@ -56,6 +60,7 @@ UPDATE approvals SET status = %s, decision = %s, decided_by = %s, decided_at = n
 WHERE id = %s AND status = 'pending' RETURNING {COLUMNS}
 """  # noqa: S608 - COLUMNS is a constant
 
+OVERRULED = f"UPDATE approvals SET decision = %s WHERE id = %s RETURNING {COLUMNS}"  # noqa: S608 - as above
 APPLY = "UPDATE approvals SET applied_at = now() WHERE id = ANY(%s) AND applied_at IS NULL"
 CLOSE_ALL_BUT = """
 UPDATE approvals SET status = 'cancelled', decided_by = 'ballast', decided_at = now(), decision = %s
@@ -95,18 +100,26 @@ class PostgresApprovals:
         unapplied = await cursor.fetchall()
         ids = []
         for call in calls:
-            wanted = (call["id"], call["name"], call["args"])
-            same = [row["id"] for row in unapplied if (row["call_id"], row["tool"], row["args"]) == wanted]
+            wanted = (call["id"], call["name"], call.get("effect_key"))
+            same = [
+                row["id"]
+                for row in unapplied
+                if (row["call_id"], row["tool"], row["effect_key"]) == wanted
+                and same_arguments(row["args"], call["args"])
+            ]
             ids.append(same[-1] if same else _new_id(question, call))
         return ids
 
     async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
         """See `graph.approvals.Approvals.decide`: compare-and-set, one decision wins."""
         status = STATUS[decision["type"]]
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=class_row(Approval))
             await cursor.execute(DECIDE, (status, Json(dict(decision)), by, approval_id))
             row = await cursor.fetchone()
+            if row and row.effect_key and (found := await _settle(connection, row, by)):
+                await cursor.execute(OVERRULED, (Json({**decision, "ledger": found}), approval_id))
+                row = await cursor.fetchone()
         if row:
             return row
         raise AlreadyDecided(await self.get(approval_id))
@@ -171,6 +184,22 @@ class PostgresApprovals:
         return [rows[one] for one in approval_ids if one in rows]
 
 
+async def _settle(connection: Connection, row: Approval, by: str) -> str | None:
+    """Write what a person says of an effect in doubt into the ledger; its state when it was in doubt no longer."""
+    key, said = row.effect_key or "", (row.decision or {}).get("message")
+    match row.status:
+        case "done":
+            settled = await settle(connection, key, "done", said or f"{by} says that it happened")
+        case "retried":
+            settled = await settle(connection, key, "failed", f"{by} says that it did not happen")
+        case "abandoned":
+            given_up = f"given up by {by}, it may have happened: {said or 'no reason given'}"
+            settled = await settle(connection, key, "failed", given_up, abandoned=True)
+        case _:  # cancelled: the doubt stays
+            return None
+    return None if settled else await state_of(connection, key)
+
+
 def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:
     return {
         "id": approval_id,
@@ -181,7 +210,8 @@ def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:
         "args": Json(call["args"]),
         "risk": call["risk"],
         "reason": call["reason"],
-        "deadline": question.deadline if call["risk"] == "medium" else None,
+        "deadline": question.deadline if call["risk"] == "medium" and "effect_key" not in call else None,
+        "effect_key": call.get("effect_key"),
     }
 
 

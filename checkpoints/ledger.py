@@ -4,6 +4,10 @@ reserved -> done      the tool returned; its result is given back whenever the i
          -> failed    the tool says it did nothing; the intent may be tried again
          -> unknown   cut off between call and record, or ended with an error that may hide an effect:
                       never tried again blindly
+unknown  -> done      the tool's own check, a person, or the slow holder itself says that it happened
+         -> failed    the tool's own check or a person says that it did not, or a person gave it up (`abandoned`)
+
+Each step is a compare-and-set: of two processes one wins, and the other is told what the row says.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -27,12 +31,24 @@ INSERT INTO effects (key, thread_id, tool, args, state, holder)
 VALUES (%(key)s, %(thread_id)s, %(tool)s, %(args)s, 'reserved', %(holder)s)
 ON CONFLICT (key) DO UPDATE
 SET state = 'reserved', attempts = effects.attempts + 1, holder = %(holder)s, finished_at = NULL
-WHERE effects.state = 'failed'
+WHERE effects.state = 'failed' AND NOT effects.abandoned
 RETURNING key
 """
-FINISH = "UPDATE effects SET state = %s, result = %s, finished_at = now() WHERE key = %s AND holder = %s"
+# A holder that was slow, not dead, may still tell the truth of an attempt that was declared in doubt.
+FINISH = """
+UPDATE effects SET state = %(ending)s, result = %(result)s, finished_at = now()
+WHERE key = %(key)s AND holder = %(holder)s
+  AND (state = 'reserved' OR (state = 'unknown' AND %(ending)s <> 'unknown'))
+RETURNING key
+"""
 DOUBT = "UPDATE effects SET state = 'unknown' WHERE key = %s AND state = 'reserved' AND holder <> ALL(%s)"
-FIND = "SELECT state, result FROM effects WHERE key = %s"
+FIND = "SELECT state, result, holder FROM effects WHERE key = %s"
+# The holder is named by a tool's check: its answer is about that attempt and no later one.
+SETTLE = """
+UPDATE effects SET state = %(ending)s, result = %(result)s, abandoned = %(abandoned)s, finished_at = now()
+WHERE key = %(key)s AND state = 'unknown' AND holder = coalesce(%(holder)s, holder)
+RETURNING key
+"""
 LIST = """
 SELECT key, tool, args, state, result, attempts, created_at, finished_at
 FROM effects WHERE thread_id = %s ORDER BY position
@@ -42,6 +58,11 @@ Database = Callable[[], AbstractAsyncContextManager[Connection]]
 Ending = Literal["done", "failed", "unknown"]
 Effect = Callable[[str, Database], Awaitable[tuple[Ending, str]]]
 """Given the key and the database: does it, returns (how it ended, its result). Raises nothing."""
+Verify = Callable[[str], Awaitable[bool | str | None]]
+"""Given the key: whether the effect of an attempt in doubt happened (a str is its result); None when it can't tell.
+Raises nothing."""
+HAPPENED = "done, as a check after the attempt was cut off shows"
+"""The result of an effect that happened, when no more is known of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +92,9 @@ class Recorded:
     result: str
     reused: bool
     """Nothing ran: the result is an earlier one."""
+    key: str
+    holder: str
+    """Whose attempt it was."""
 
 
 class Ledger:
@@ -81,13 +105,41 @@ class Ledger:
         self._in_flight: set[str] = set()
         """Holders of this process: their reservations are no wreckage."""
 
-    async def run_once(self, effect: Effect, intent: Intent, *, transactional: bool) -> Recorded:
+    async def run_once(
+        self,
+        effect: Effect,
+        intent: Intent,
+        *,
+        transactional: bool,
+        verify: Verify | None = None,
+        key: str | None = None,
+    ) -> Recorded:
         """Do the effect unless it was done; its result is stored before it is returned.
 
         A transactional effect commits with its row: after a crash neither is there. Any other is recorded
-        before and after, so a crash in between leaves a row that is `unknown` when it is found.
+        before and after, so a crash in between leaves a row that is `unknown` when it is found. Then `verify`
+        settles it: what happened is done, what did not is tried once more, else it stays as it is. An attempt
+        that ends in doubt is verified at once, and not tried again here.
+
+        `key` names the effect when it was asked about before; else it is the intent's own.
         """
-        key, holder = intent.key, uuid4().hex
+        key = key or intent.key
+        while True:
+            tried = await self._try(effect, intent, key, transactional=transactional)
+            if tried.state != "unknown" or verify is None:
+                return tried
+            settled = await self._verified(verify, key, tried)
+            if not (tried.reused and settled.state == "failed"):
+                return settled
+
+    async def earlier(self, key: str) -> Recorded | None:
+        """What earlier attempts left of an effect that can't be tried now; None when there were none."""
+        async with self._pool.connection() as connection:
+            await connection.execute(DOUBT, (key, list(self._in_flight)))
+            return await _row(connection, key)
+
+    async def _try(self, effect: Effect, intent: Intent, key: str, *, transactional: bool) -> Recorded:
+        holder = uuid4().hex
         row = {
             "key": key,
             "thread_id": intent.thread_id,
@@ -139,16 +191,60 @@ class Ledger:
         return await (await connection.execute(RESERVE, row)).fetchone() is not None
 
     async def _finish(self, connection: Connection, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
-        result = storable(result)
-        await connection.execute(FINISH, (ending, result, row["key"], row["holder"]))
-        return Recorded(state=ending, result=result, reused=False)
+        given = {"key": row["key"], "holder": row["holder"], "ending": ending, "result": storable(result)}
+        if await (await connection.execute(FINISH, given)).fetchone():
+            return Recorded(state=ending, result=given["result"], reused=False, key=row["key"], holder=row["holder"])
+        return await _found(connection, row["key"])
+
+    async def _verified(self, verify: Verify, key: str, doubt: Recorded) -> Recorded:
+        """What the row says after the tool's own check."""
+        answer = await verify(key)
+        if answer is None:
+            return doubt
+        ending: Literal["done", "failed"] = "failed" if answer is False else "done"
+        result = answer if isinstance(answer, str) else doubt.result if answer is False else HAPPENED
+        async with self._pool.connection() as connection:
+            if await settle(connection, key, ending, result, holder=doubt.holder):
+                return replace(doubt, state=ending, result=storable(result))
+            return await _found(connection, key)
 
     async def _earlier(self, connection: Connection, key: str) -> Recorded:
         """What an earlier attempt left. One that was reserved and is not running here was cut off."""
         await connection.execute(DOUBT, (key, list(self._in_flight)))
-        row = await (await connection.execute(FIND, (key,))).fetchone()
-        assert row is not None  # noqa: S101 - rows are never deleted while a thread runs
-        return Recorded(state=row["state"], result=row["result"] or "", reused=True)
+        return await _found(connection, key)
+
+
+async def _found(connection: Connection, key: str) -> Recorded:
+    row = await _row(connection, key)
+    assert row is not None  # noqa: S101 - rows are never deleted while a thread runs
+    return row
+
+
+async def _row(connection: Connection, key: str) -> Recorded | None:
+    row = await (await connection.execute(FIND, (key,))).fetchone()
+    if row is None:
+        return None
+    return Recorded(state=row["state"], result=row["result"] or "", reused=True, key=key, holder=row["holder"])
+
+
+async def settle(  # noqa: PLR0913 - one keyword a column
+    connection: Connection,
+    key: str,
+    ending: Literal["done", "failed"],
+    result: str,
+    *,
+    holder: str | None = None,
+    abandoned: bool = False,
+) -> bool:
+    """End the doubt about an effect; False when there is none (any more), or it is about another holder."""
+    given = {"key": key, "ending": ending, "result": storable(result), "holder": holder, "abandoned": abandoned}
+    return await (await connection.execute(SETTLE, given)).fetchone() is not None
+
+
+async def state_of(connection: Connection, key: str) -> State | None:
+    """How an effect stands; None when the ledger does not know it."""
+    row = await _row(connection, key)
+    return row.state if row else None
 
 
 def storable(value: Any) -> Any:

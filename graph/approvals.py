@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,24 +26,47 @@ class Approval:
     deadline: datetime | None
     """When a medium-risk action goes out by itself; None for other tiers."""
     status: str
-    """`pending`, or what was decided: approved, edited, rejected, responded, cancelled, done."""
+    """`pending`, or what was decided: approved, edited, rejected, responded, cancelled, done, retried, abandoned."""
     decision: dict[str, Any] | None = None
-    """{"type", "args"?, "message"?} as it was taken."""
+    """{"type", "args"?, "message"?} as it was taken. On an effect that was in doubt no longer, `ledger` says how
+    it stood: that is the truth, whatever was decided."""
     decided_by: str | None = None
     decided_at: datetime | None = None
     applied_at: datetime | None = None
     """When a run took the decision over; None before that."""
     created_at: datetime | None = None
+    effect_key: str | None = None
+    """The effect in doubt that is asked about; None for a call that has not run."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The decisions this row can take."""
+        if self.effect_key:
+            return ("done", "abandon", "cancel") if self.risk == "critical" else ("done", "retry", "abandon", "cancel")
+        if self.risk == "critical":
+            return ("done", "reject", "respond", "cancel")
+        return ("approve", "edit", "reject", "respond", "cancel")
+
+    @property
+    def releases(self) -> bool:
+        """Whether the call goes (back) to `act`: to run, or to be given the result the ledger has of it."""
+        happened = (self.decision or {}).get("ledger") == "done"
+        return self.risk != "critical" and (happened or self.status in ("approved", "edited", "retried"))
 
     def allows(self, call: Call, thread_id: str) -> bool:
         """Whether this decision lets exactly this call of this thread run. Nothing lets a critical one run."""
         granted = self.decision["args"] if self.status == "edited" and self.decision else self.args
         return (
-            self.status in ("approved", "edited")
-            and self.risk != "critical"
-            and (self.thread_id, self.call_id, self.tool, granted)
-            == (thread_id, call["id"], call["name"], call["args"])
+            self.releases
+            and (self.thread_id, self.call_id, self.tool, self.effect_key)
+            == (thread_id, call["id"], call["name"], call.get("effect_key"))
+            and same_arguments(granted, call["args"])
         )
+
+
+def same_arguments(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """As JSON: to Python `True`, `1` and `1.0` are equal, to a tool they are not."""
+    return json.dumps(one, sort_keys=True, default=str) == json.dumps(other, sort_keys=True, default=str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +95,7 @@ class Approvals(Protocol):
         ...
 
     async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
-        """Take a decision if none was taken yet.
+        """Take a decision if none was taken yet; one on an effect in doubt settles the ledger with it.
 
         Raises:
             AlreadyDecided: someone else was first.

@@ -190,6 +190,8 @@ class ToolResult:
     ok: bool = True
     reused: bool = False
     """True when the ledger had the result: nothing ran."""
+    doubt: str | None = None
+    """Set when the call may or may not have had its effect, and only a person can tell: the ledger's key of it."""
 
 
 class Tools(Protocol):
@@ -209,6 +211,10 @@ class Tools(Protocol):
 
     async def run(self, call: Call, *, thread_id: str, occurrence: int, workspace: Path) -> ToolResult:
         """Run one allowed call through the effect ledger. Never raises for what a tool does."""
+        ...
+
+    async def earlier(self, call: Call, *, thread_id: str, occurrence: int) -> ToolResult | None:
+        """What the ledger has of a call that can't run now (its tool is gone, say); None when it has nothing."""
         ...
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from typing import Any
+from uuid import uuid4
 
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import Run, Services, ToolResult
-from graph.state import Call, RawResult, State, Usage
+from graph.context import Assessment, Run, Services, ToolResult
+from graph.state import RISKS, Call, RawResult, Risk, State, Usage
 
 AT_ONCE = 8
 """Most calls of one step in flight together."""
+REASON_CHARS = 300
+"""What a person is shown of why a call is in doubt, in characters."""
 
 
 async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Run the calls that may run; those that wait for a person stay where they are."""
     services, context = runtime.context.services, runtime.context.context(state)
     info = runtime.execution_info
-    thread_id = (info.thread_id if info else None) or ""
+    thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     started = services.clock.monotonic()
     ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
     if (more := len(ready)) + state["usage"]["tool_calls"] > context.max_tool_calls:  # an edited state may ask for more
@@ -30,28 +33,31 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def run(call: Call, occurrence: int) -> ToolResult:
-        if fault := faults.get(call["id"]):
-            return ToolResult(text=fault, untrusted=False, ok=False)
         async with slots:
+            if fault := faults.get(call["id"]):
+                left = await services.tools.earlier(call, thread_id=thread_id, occurrence=occurrence)
+                return left or ToolResult(text=fault, untrusted=False, ok=False)
             return await services.tools.run(
                 call, thread_id=thread_id, occurrence=occurrence, workspace=context.workspace
             )
 
     # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
     ended = await asyncio.gather(*map(run, ready, occurrences), return_exceptions=True)
-    results = [_raised(one) for one in ended]
+    pairs = list(zip(ready, map(_raised, ended), strict=True))
     services.telemetry.annotate(
         tools=[
             {"tool": call["name"], "risk": call["risk"], "ok": result.ok, "reused": result.reused}
-            for call, result in zip(ready, results, strict=True)
+            | ({"in_doubt": True} if result.doubt else {})
+            for call, result in pairs
         ]
     )
-    usage = _counted(state["usage"], ready)
+    usage = _counted(state["usage"], [call for call in ready if "effect_key" not in call])
     usage["seconds"] += services.clock.monotonic() - started
-    pairs = list(zip(ready, results, strict=True))
+    asked = [_doubtful(call, result, services) for call, result in pairs if result.doubt]
+    pairs = [(call, result) for call, result in pairs if not result.doubt]
     update: dict[str, Any] = {
         "messages": [_message(call, result) for call, result in pairs if not result.untrusted],
-        "calls": [*held, *(call for call in state["calls"] if call["status"] != "ready")],
+        "calls": [*held, *asked, *(call for call in state["calls"] if call["status"] != "ready")],
         "usage": usage,
     }
     if raw := [_raw(call, result) for call, result in pairs if result.untrusted]:
@@ -67,7 +73,8 @@ async def _allowed(
     """(those that may run, those that must be asked about, why one of the first can't), whatever the state says.
 
     A state can be edited by hand, copied to another thread, or older than today's rules: a call above low runs
-    only by the row that a person decided for exactly this call of this thread.
+    only by the row that a person decided for exactly this call of this thread. One in doubt runs by such a row
+    at any tier.
     """
     rows = {}
     if ids := [call["approval_id"] for call in ready if "approval_id" in call]:
@@ -78,9 +85,13 @@ async def _allowed(
     for call in ready:
         found = services.tools.assess(call["name"], call["args"])
         row = rows.get(call.get("approval_id", ""))
+        allowed = bool(row and row.allows(call, thread_id))
+        if "effect_key" in call and not allowed:
+            held.append({**call, "risk": _at_least_high(found), "status": "ask"})
+            continue
         if found.error:
             faults[call["id"]] = found.error
-        if found.error or found.risk == "low" or (found.risk != "critical" and row and row.allows(call, thread_id)):
+        if found.error or found.risk == "low" or (found.risk != "critical" and allowed):
             may_run.append(call)
         else:
             held.append({**call, "risk": found.risk, "reason": found.reason, "status": "ask"})
@@ -91,6 +102,24 @@ def _counted(usage: Usage, ran: list[Call]) -> Usage:
     by_tool = Counter(usage["by_tool"])
     by_tool.update(call["name"] for call in ran)
     return {**usage, "tool_calls": usage["tool_calls"] + len(ran), "by_tool": dict(by_tool)}
+
+
+def _doubtful(call: Call, result: ToolResult, services: Services) -> Call:
+    """The call as a person is asked about it. Nothing lets it run by itself, whatever its tier."""
+    found = services.tools.assess(call["name"], call["args"])
+    why = " ".join(result.text.split())[:REASON_CHARS]
+    return {
+        **call,
+        "risk": _at_least_high(found),
+        "reason": f"in doubt: {why or 'an earlier attempt was cut off'}; it may have happened",
+        "status": "ask",
+        "effect_key": result.doubt or "",
+    }
+
+
+def _at_least_high(found: Assessment) -> Risk:
+    """A tool that is gone counts as high: that it can't run is told to whoever retries it."""
+    return "high" if found.error else max(found.risk, "high", key=RISKS.index)
 
 
 def _raised(ended: ToolResult | BaseException) -> ToolResult:
@@ -104,6 +133,9 @@ def _count_intents(ready: list[Call], run: Run, known: dict[str, int]) -> tuple[
     counts: dict[str, int] = {}
     occurrences = []
     for call in ready:
+        if "effect_key" in call:  # counted when it was tried first
+            occurrences.append(0)
+            continue
         digest = run.services.tools.intent(call["name"], call["args"])
         before = counts.get(digest, known.get(digest, 0)) if digest else 0
         occurrences.append(before)

@@ -99,7 +99,7 @@ def _take_over(calls: list[Call], rows: dict[str, Approval], refused: dict[str, 
             left.append(call)
         elif row.status == "pending":
             left.append({**call, "refused": refused.get(row.id, "")})
-        elif row.status in ("approved", "edited") and row.risk != "critical":
+        elif row.releases:
             left.append(_released(call, row))
         else:
             messages.append(decisions.told(row))

@@ -19,16 +19,16 @@ from graph.context import Tools
 from graph.errors import InvalidDecision
 from graph.state import Call, Outcome, Risk
 
-ALLOWED: dict[bool, tuple[str, ...]] = {
-    True: ("done", "reject", "respond", "cancel"),
-    False: ("approve", "edit", "reject", "respond", "cancel"),
-}
-"""Decisions by whether the call is critical: those are done by people or not at all."""
+TYPES = ("approve", "edit", "reject", "respond", "cancel")
+"""The decisions of a request's own vocabulary."""
 
 ANOTHER = "it was given to another question than this one"
 """Why a bare answer is not taken when what is asked has changed since its sender was shown it."""
 
 _INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
+_DOUBT_TYPES = {"approve": "retry", "respond": "done", "reject": "abandon"}
+"""What the request's vocabulary means for an effect in doubt. An `approve` that was not given to this very
+question (`ballast approvals approve`) is not taken for a `retry`."""
 
 
 def request(shown: Sequence[Approval], calls: Sequence[Call] = ()) -> dict[str, Any]:
@@ -58,7 +58,9 @@ def waiting_as(risks: Iterable[Risk]) -> Outcome:
 
 def _review_types(row: Approval) -> list[str]:
     """In the request's own vocabulary, which has no `done`: a `respond` reports a critical call as done."""
-    return ["respond", "reject"] if row.risk == "critical" else ["approve", "edit", "reject", "respond"]
+    if row.risk == "critical":
+        return ["respond", "reject"]
+    return ["approve", "respond", "reject"] if row.effect_key else ["approve", "edit", "reject", "respond"]
 
 
 def describe(row: Approval, refused: str = "") -> str:
@@ -67,6 +69,9 @@ def describe(row: Approval, refused: str = "") -> str:
         "critical": " The agent never runs this: do it yourself, then report it done or decline.",
         "medium": f" Deadline {row.deadline:%Y-%m-%d %H:%M:%S} UTC." if row.deadline else "",
     }
+    if row.effect_key:
+        retry = "" if row.risk == "critical" else " approve if it did not happen and is to be tried again (retry),"
+        ends = {row.risk: f" Look, then{retry} respond with its result if it happened (done), or reject (abandon)."}
     again = f" Your last answer was not taken: {refused}." if refused else ""
     return f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}{again}"
 
@@ -97,7 +102,7 @@ def match(answer: Any, shown: Sequence[Approval], *, unclear: str = "") -> Taken
         if decision is None:
             continue
         if not isinstance(decision, Mapping) or not isinstance(decision.get("type"), str):
-            problem = f"decision {position + 1} has no type: it is one of {', '.join(ALLOWED[False])}"
+            problem = f"decision {position + 1} has no type: it is one of {', '.join(TYPES)}"
             continue
         named = decision.get("approval_id")
         if unclear and named is None:
@@ -107,7 +112,10 @@ def match(answer: Any, shown: Sequence[Approval], *, unclear: str = "") -> Taken
         if row is None:
             problem = f"decision {position + 1} is for a call that was not asked here ({named or 'no such position'})"
             continue
-        found.append((row, _plain(decision)))
+        plain = _plain(decision)
+        if row.effect_key:
+            plain["type"] = _DOUBT_TYPES.get(plain["type"], plain["type"])
+        found.append((row, plain))
     return Taken(decisions=found, problem=problem)
 
 
@@ -137,9 +145,9 @@ def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[st
     kind = str(decision["type"])
     if row.risk == "critical" and kind == "respond":
         kind = "done"
-    if kind not in ALLOWED[row.risk == "critical"]:
-        allowed = ", ".join(ALLOWED[row.risk == "critical"])
-        raise InvalidDecision(f"{kind} is no decision for {row.tool} ({row.risk}): use one of {allowed}")
+    if kind not in row.choices:
+        what = f"{row.risk}, in doubt" if row.effect_key else row.risk
+        raise InvalidDecision(f"{kind} is no decision for {row.tool} ({what}): use one of {', '.join(row.choices)}")
     if kind != "edit":
         message = decision.get("message")
         return {"type": kind, **({"message": str(message)} if message else {})}
@@ -170,10 +178,26 @@ def told(row: Approval) -> ToolMessage:
         "responded": said or "",
         "done": f"A person did this themselves: {said or 'reported done'}.",
     }
+    good = row.status in ("responded", "done")
+    if row.effect_key:
+        texts, good = _told_of_doubt(row, said)
     return ToolMessage(
         texts.get(row.status, f"This call was not run: {row.status}."),
         tool_call_id=row.call_id,
         name=row.tool,
         id=f"r-{row.call_id}",
-        status="success" if row.status in ("responded", "done") else "error",
+        status="success" if good else "error",
     )
+
+
+def _told_of_doubt(row: Approval, said: str | None) -> tuple[dict[str, str], bool]:
+    """Texts by status, and whether the effect is there. A ledger that knew better is believed."""
+    if ledger := (row.decision or {}).get("ledger"):
+        stands = {"done": "it happened", "failed": "it did not happen"}.get(ledger, "another run is at it")
+        return {row.status: f"This was settled before a person decided: {stands}."}, ledger == "done"
+    return {
+        "cancelled": "This was cut off and may have happened. A person left it so and stopped the run.",
+        "done": f"This happened, as a person found: {said or 'no more is known'}.",
+        "abandoned": "This was cut off and may have happened. A person gave it up: "
+        f"{said or 'no reason given'}. Do not try it again.",
+    }, row.status == "done"

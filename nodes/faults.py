@@ -1,6 +1,8 @@
 """What can be wrong with a model's reply, and what it is told about it.
 
 Each has one way: the fault is shown once, then the chain's next model is asked, then the run ends `model_failed`.
+Repeating the same call is no fault of form: the model is told, the next one is asked, and the limit on iterations ends
+the run.
 """
 
 from __future__ import annotations
@@ -35,9 +37,6 @@ REPEATS_TOLD = 3
 
 REPEATS_NEXT_MODEL = 6
 """After so many the chain's next model is asked."""
-
-REPEATS_END = 10
-"""So many end the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,9 @@ def _answer(state: State, left: list[Call], why: str) -> str:
         parts.append(said)
     if done := _done(state):
         parts.append("Done: " + ", ".join(done) + ".")
-    if left:
-        parts.append("Not done: " + ", ".join(f"{call['name']}({call['args']})" for call in left) + ".")
+    for what, doubt in (("Not done", False), ("In doubt, may have happened", True)):
+        if names := [f"{call['name']}({call['args']})" for call in left if ("effect_key" in call) is doubt]:
+            parts.append(f"{what}: {', '.join(names)}.")
     return " ".join(parts)
 
 
@@ -76,6 +77,6 @@ def _done(state: State) -> list[str]:
 
 def not_run(call: Call, why: str) -> ToolMessage:
     """Histories stay valid for every provider: no call without a result."""
-    return ToolMessage(
-        f"Not run: {why}.", tool_call_id=call["id"], name=call["name"], id=f"r-{call['id']}", status="error"
-    )
+    doubt = "effect_key" in call
+    text = f"This was cut off and may have happened; nobody settled it: {why}." if doubt else f"Not run: {why}."
+    return ToolMessage(text, tool_call_id=call["id"], name=call["name"], id=f"r-{call['id']}", status="error")

@@ -131,7 +131,9 @@ def _usage_of_this_run(state: State) -> Usage:
 
 def _at_an_end(usage: Usage, context: LocalContext) -> tuple[Outcome, str] | None:
     if usage["iterations"] >= context.max_iterations:
-        return "stopped_iterations", f"iterations: {usage['iterations']} of {context.max_iterations}"
+        repeats = usage["repeats"]
+        same = f", the last {repeats} with the same call" if repeats >= faults.REPEATS_TOLD else ""
+        return "stopped_iterations", f"iterations: {usage['iterations']} of {context.max_iterations}{same}"
     if usage["seconds"] >= context.max_seconds:
         return "stopped_deadline", f"time: {usage['seconds']:.1f} s of {context.max_seconds:g}"
     return ("model_failed", UNUSABLE) if next_member(usage, context) is None else None
@@ -144,10 +146,6 @@ def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalC
     if usage["tool_calls"] + len(calls) > context.max_tool_calls:
         wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
         return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
-    if usage["repeats"] >= faults.REPEATS_END:
-        names = ", ".join(dict.fromkeys(call["name"] for call in message.tool_calls))
-        why = f"iterations: the same call ({names}) {usage['repeats']} times in a row upon the same result"
-        return {"outcome": "stopped_iterations", "reason": why}
     return {}
 
 

@@ -16,7 +16,7 @@ from langchain_core.tools import BaseTool
 from graph.budget import Left, Spent
 from graph.context import Question
 from graph.errors import BadSetting
-from services.faults import may_be_charged, usage_of, whole
+from services.faults import started, usage_of, whole
 from services.offline import OfflineModel
 from services.prices import Price, Prices
 from services.script_file import Tokens
@@ -85,7 +85,7 @@ class Member:
         """What a failed call is charged. What a provider may have charged for without saying, at its worst."""
         if usage := usage_of(error):
             return self.spent(usage)
-        return worst if may_be_charged(error) and not self.foretelling else Spent()
+        return worst if started(error) and not self.foretelling else Spent()
 
     async def ask(self, question: Question, *, reply_tokens: int) -> AIMessage:
         """The model's reply, of at most `reply_tokens`.

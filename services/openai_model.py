@@ -12,8 +12,6 @@ from pydantic import SecretStr
 
 from services.streamed import marking_broken_arguments
 
-RETRIES = 2
-
 
 class BoundedChatOpenAI(ChatOpenAI):
     """Names calls whose arguments broke while streaming, instead of completing them by guesswork."""
@@ -41,7 +39,7 @@ class OpenAIModels:
             base_url=self._base_url,
             timeout=self._timeout_s,
             stream_chunk_timeout=self._timeout_s,
-            max_retries=RETRIES,
+            max_retries=0,  # retries are ours: each is counted and charged
             stream_usage=True,
             http_async_client=self._http,
         )

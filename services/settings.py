@@ -14,12 +14,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graph.context import LocalContext
 from graph.errors import BadSetting
 from services.prices import Price, parse_prices
+from services.rates import RateLimit, parse_rates
 
 DEFAULT_OPENAI_MODEL = "openai:gpt-5.4-mini"
 """The model chain when a key is set and BALLAST_MODEL is not."""
 
-HIDDEN = ("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url")
+HIDDEN = ("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url", "redis_url")
 """Settings whose value may hold a secret: never shown in an error."""
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 class Settings(LocalContext, BaseSettings):
@@ -60,12 +63,35 @@ class Settings(LocalContext, BaseSettings):
     )
     """Any OpenAI-compatible endpoint."""
     openai_timeout: float = Field(120.0, validation_alias=AliasChoices("OPENAI_TIMEOUT"), gt=0, le=3_600)
-    """Longest one call to an openai model may take, its retries included, in seconds."""
+    """Longest one call to an openai model may take, in seconds; a retry is another call."""
+
+    rates: Annotated[dict[str, RateLimit], NoDecode] = Field(
+        default_factory=dict, validation_alias=AliasChoices("BALLAST_RATES")
+    )
+    """How often endpoints may be asked: `NAME=calls/seconds,...`, a NAME as in a model chain, or `tool:NAME`."""
+    redis_url: str | None = Field(None, validation_alias=AliasChoices("BALLAST_REDIS_URL", "REDIS_URL"), repr=False)
+    """Where processes share breakers and rate limits; without one each keeps its own."""
+    breaker_failures: int = Field(5, validation_alias=AliasChoices("BALLAST_BREAKER_FAILURES"), ge=1, le=1_000)
+    """Failures in a row after which an endpoint is left alone."""
+    breaker_seconds: float = Field(30.0, validation_alias=AliasChoices("BALLAST_BREAKER_SECONDS"), gt=0, le=3_600)
+    """For how long; then one call tries it."""
 
     @field_validator("prices", mode="before")
     @classmethod
     def _read_prices(cls, value: Any) -> Any:
         return parse_prices(value) if isinstance(value, str) else value
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _read_rates(cls, value: Any) -> Any:
+        return parse_rates(value) if isinstance(value, str) else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(REDIS_SCHEMES):
+            raise ValueError("a redis://, rediss:// or unix:// address")
+        return value
 
     @model_validator(mode="after")
     def _model_with_a_key(self) -> Self:
@@ -106,7 +132,12 @@ def _field_name(error: ErrorDetails) -> str:
     """The field an error is about; pydantic names it by whichever alias it was read from."""
     named = str(error["loc"][0])
     wanted = named.lower()
-    return next((name for name in Settings.model_fields if variable(name).lower() == wanted), named)
+    return next((name for name in Settings.model_fields if wanted in map(str.lower, _variables(name))), named)
+
+
+def _variables(name: str) -> list[str]:
+    alias = Settings.model_fields[name].validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [variable(name)]
 
 
 def _value_of(error: ErrorDetails, explicit: dict[str, Any]) -> Any:

@@ -45,7 +45,9 @@ def canonical(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
-        return {unicodedata.normalize("NFC", str(key)): canonical(one) for key, one in value.items()}
+        made = {unicodedata.normalize("NFC", str(key)): canonical(one) for key, one in value.items()}
+        # Two names that only look the same stay two.
+        return made if len(made) == len(value) else {str(key): canonical(one) for key, one in value.items()}
     if isinstance(value, list):
         return [canonical(one) for one in value]
     return value

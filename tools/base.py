@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,14 @@ RaiseRisk = Callable[..., tuple[Risk, str] | None]
 """Called with a call's arguments by name; returns a higher tier and the reason for it, or None."""
 
 
+Verify = Callable[..., Awaitable[bool | str | None]]
+"""Called with a call's arguments by name and `context`, whose `idempotency_key` names the attempt that was cut off.
+
+True or a str: it happened, the str is its result. False: it certainly did not, and no longer can. None: it can't tell;
+an error or no answer within the tool's own time counts as None, and a person is asked.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Marks:
     """What Ballast needs to know about a tool. The defaults are for a tool that says nothing: fail closed."""
@@ -39,6 +48,8 @@ class Marks:
     transactional: bool = False
     """Its effect is a write to our own Postgres through `ToolContext.database`: effect and ledger row
     commit together."""
+    verify: Verify | None = None
+    """Tells whether an attempt that was cut off happened. An idempotent tool needs none: it runs again."""
     timeout_s: float = 60.0
     max_calls: int | None = None
     """Most calls of it in one run; None when only the limit on all tools counts."""
@@ -48,6 +59,8 @@ class Marks:
     def __post_init__(self) -> None:
         if self.risk not in RISKS:
             raise BadSetting(f"there is no risk tier {self.risk!r}: use one of {', '.join(RISKS)}")
+        if self.verify and not inspect.iscoroutinefunction(self.verify):
+            raise BadSetting("a tool's verify must be an async function of the call's arguments and its context")
 
     @property
     def effect(self) -> bool:
@@ -68,6 +81,14 @@ class ToolContext:
     """A connection; for a transactional tool the one whose transaction holds the ledger row."""
     smtp_url: str | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """For the HTTP request that has the effect: `httpx.post(url, headers=context.headers)`.
+
+        A service that knows the Idempotency-Key header does the same effect once, however often it is asked.
+        """
+        return {"Idempotency-Key": self.idempotency_key} if self.idempotency_key else {}
+
 
 Injected = Annotated[ToolContext, InjectedToolArg]
 """Annotate a parameter called `context` with this to receive it; the model never sees the parameter."""
@@ -80,14 +101,21 @@ def tool(  # noqa: PLR0913 - one keyword a mark
     idempotent: bool,
     reason: str = "",
     transactional: bool = False,
+    verify: Verify | None = None,
     timeout_s: float = 60.0,
     max_calls: int | None = None,
     raise_risk: RaiseRisk | None = None,
 ) -> Callable[[Callable[..., Any]], BaseTool]:
-    """Turn an async function into a LangChain tool with marks; its docstring is what the model reads."""
+    """Turn a function into a LangChain tool with marks; its docstring is what the model reads.
+
+    A plain `def` may block: it runs in a thread of its own.
+    """
 
     def mark(function: Callable[..., Any]) -> BaseTool:
-        made = StructuredTool.from_function(coroutine=function, parse_docstring=True)
+        waits = inspect.iscoroutinefunction(function)
+        made = StructuredTool.from_function(
+            None if waits else function, coroutine=function if waits else None, parse_docstring=True
+        )
         made.metadata = {
             MARKS: Marks(
                 risk=risk,
@@ -95,6 +123,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
                 untrusted_output=untrusted_output,
                 idempotent=idempotent,
                 transactional=transactional,
+                verify=verify,
                 timeout_s=timeout_s,
                 max_calls=max_calls,
                 raise_risk=raise_risk,

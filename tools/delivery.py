@@ -30,11 +30,27 @@ def to_outbox(workspace: Path, key: str, data: bytes) -> None:
         for one in (new, seen, begun):
             with paths.folder(root, one, create=True):
                 pass
-        if any(one.name.partition(":")[0] == key for one in seen.iterdir()):
+        if _holds(seen, key):
             return
     except OSError as error:
         raise ToolFailed(f"the outbox can't be written: {error.strerror}") from None
     paths.write_bytes(workspace, f"{OUTBOX}/new/{key}", data)
+
+
+def in_outbox(workspace: Path, key: str) -> bool:
+    """Whether the Maildir has the mail with this key, read or unread.
+
+    Raises:
+        ToolFailed, OSError: it can't be told.
+    """
+    return any(_holds(paths.inside(workspace, f"{OUTBOX}/{name}"), key) for name in ("new", "cur"))
+
+
+def _holds(folder: Path, key: str) -> bool:
+    try:
+        return any(one.name.partition(":")[0] == key for one in folder.iterdir())
+    except FileNotFoundError:
+        return False
 
 
 def over_smtp(url: str, sender: str, addresses: Sequence[str], data: bytes) -> dict[str, int]:

@@ -60,10 +60,19 @@ def _many_recipients(to: str, subject: str, body: str) -> tuple[Risk, str] | Non
     return ("high", f"sends mail to {count} people at once") if count > MANY_RECIPIENTS else None
 
 
+async def _was_sent(to: str, subject: str, body: str, context: ToolContext) -> str | bool | None:  # noqa: ARG001 - as above
+    """By the outbox; a mail server can't be asked."""
+    if context.smtp_url:
+        return None
+    there = await asyncio.to_thread(delivery.in_outbox, context.workspace, context.idempotency_key)
+    return f"sent to {to}" if there else False
+
+
 @tool(
     risk="medium",
     untrusted_output=False,
     idempotent=False,
+    verify=_was_sent,
     reason="sends mail in your name",
     raise_risk=_many_recipients,
 )

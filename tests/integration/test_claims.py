@@ -16,7 +16,7 @@ from langgraph.types import Command
 
 from app.lifespan import Opened
 from app.runs import Runs
-from checkpoints.claims import CLAIM_KEY
+from checkpoints.claims import CLAIM_KEY, HELD
 from checkpoints.database import Pool, open_pool
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
@@ -103,7 +103,7 @@ async def test_a_takeover_waits_for_a_write_in_flight_and_gives_up_on_a_long_one
 ) -> None:
     old = await _take(database_url)
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute("SELECT 1 FROM claims WHERE thread_id = 't' AND token = %s FOR SHARE", (old,))
+        await connection.execute(f"WITH {HELD} SELECT 1 FROM held", {"thread_id": "t", "claim": old})  # noqa: S608
         with pytest.raises(ThreadBusy):
             await _take(database_url)
 

@@ -100,7 +100,7 @@ async def test_an_unexpected_end_is_in_doubt_unless_the_tool_may_be_repeated(
 
     assert (result.ok, await bench.states()) == (False, [state])
     assert said in result.text
-    assert ("is in doubt" in result.text) is (not idempotent)
+    assert (result.doubt is not None) is (not idempotent)
 
 
 async def test_what_is_in_doubt_is_not_tried_again(build: Build) -> None:
@@ -111,7 +111,8 @@ async def test_what_is_in_doubt_is_not_tried_again(build: Build) -> None:
     result = await bench.run("act")
 
     assert (next(count), result.ok, result.reused) == (2, False, True)
-    assert "a person must look. ZeroDivisionError" in result.text
+    assert result.doubt
+    assert "ZeroDivisionError" in result.text
 
 
 async def test_a_tool_that_says_it_did_nothing_may_be_tried_again(build: Build) -> None:
@@ -146,7 +147,7 @@ async def test_a_cancelled_call_is_found_in_doubt(build: Build) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    assert "is in doubt" in (await bench.run("act")).text
+    assert (await bench.run("act")).doubt
     assert await bench.states() == ["unknown"]
 
 

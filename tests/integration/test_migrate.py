@@ -35,7 +35,7 @@ async def test_an_older_schema_is_brought_up_to_date(database_url: str) -> None:
         await migrate(pool)
 
         async with pool.connection() as connection:
-            await connection.execute("SELECT id FROM approvals")
+            await connection.execute("SELECT effect_key FROM approvals")
 
 
 async def test_a_schema_that_is_up_to_date_is_not_waited_for(pool: Pool) -> None:

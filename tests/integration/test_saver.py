@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain_core.messages import AnyMessage, HumanMessage, RemoveMessage
 from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 from checkpoints.database import Pool, open_pool
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
-from graph.state import reduce_messages
+from graph.state import no_usage, reduce_messages
 
 
 class Conversation(TypedDict):
@@ -174,3 +175,19 @@ async def test_threads_are_listed_newest_first(pool: Pool) -> None:
     await _run(saver, "new")
 
     assert [row["thread_id"] for row in await saver.list_threads()] == ["new", "old"]
+
+
+async def test_an_older_shape_is_read_as_todays_in_a_checkpoint_and_in_the_writes_beside_it(pool: Pool) -> None:
+    saver, old = _saver(pool), {"iterations": 3}
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    checkpoint: Any = {**empty_checkpoint(), "channel_values": {"usage": old}, "channel_versions": {"usage": "1"}}
+    stored = await saver.aput(config, checkpoint, {"step": 1}, {"usage": "1"})
+    await saver.aput_writes(stored, [("usage", old)], "task")
+
+    read = await saver.aget_tuple(config)
+
+    assert read is not None
+    today = {**no_usage(), **old}
+    assert read.checkpoint["channel_values"] == {"usage": today}
+    assert read.pending_writes == [("task", "usage", today)]
+    assert read.metadata == {"step": 1}

@@ -40,7 +40,7 @@ class Bench:
         """Why a call fails. Of an effect it must also be recorded that nothing was done."""
         result = await self.run(tool, **args)
         assert not result.ok, result.text
-        assert "in doubt" not in result.text
+        assert result.doubt is None
         return result.text
 
     async def states(self, thread: str = "t") -> list[str]:
