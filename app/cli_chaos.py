@@ -11,6 +11,10 @@ from app.session import AsJson
 from graph.errors import BadSetting, NotFound
 
 
+WIDTH = 110
+"""Of the table, in characters, also when it is piped."""
+
+
 def chaos(
     kills: Annotated[int, typer.Option(min=0, max=1_000_000, help="Processes to kill.")] = 200,
     runs: Annotated[int, typer.Option(min=0, max=1_000_000, help="Runs on a faulty model server.")] = 40,
@@ -65,6 +69,8 @@ def _show(summary: dict[str, Any], results: list[Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps({**summary, "cases": [dataclasses.asdict(result) for result in results]}))
         return
-    Console().print(grid(COLUMNS, summary["table"]))
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(grid(COLUMNS, summary["table"]))
     for line in summary["failed"]:
         print(line)
