@@ -10,7 +10,6 @@ import typer
 from app.session import AsJson
 from graph.errors import BadSetting, NotFound
 
-
 WIDTH = 110
 """Of the table, in characters, also when it is piped."""
 
