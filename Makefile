@@ -4,7 +4,7 @@ PORT ?= 2024
 BIN := .venv/bin
 export BALLAST_HOME ?= $(CURDIR)/.ballast
 
-.PHONY: demo test run dev lint bench lock clean
+.PHONY: demo test run dev lint bench chaos lock clean
 
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
@@ -29,6 +29,9 @@ lint: .venv/ready
 
 bench: .venv/ready  ## Beside LangChain's create_agent; writes benchmarks/results.md
 	$(BIN)/python -m benchmarks
+
+chaos: .venv/ready  ## Runs killed 1,000 times, cut off from Postgres, confused by 300 spoiled models: some minutes
+	$(BIN)/ballast chaos --kills 1000 --runs 300
 
 lock:  ## Pin what pyproject.toml allows, with hashes
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

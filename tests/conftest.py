@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from checkpoints.database import Pool, open_pool
 from checkpoints.migrate import migrate
-from tests.own_postgres import own_postgres
+from evals.chaos.postgres import own_postgres
 
 
 @pytest.fixture(scope="session")

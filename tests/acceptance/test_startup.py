@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from checkpoints.migrate import LOCK, scripts
-from tests.own_postgres import OwnPostgres, own_postgres
+from evals.chaos.postgres import OwnPostgres, own_postgres
 
 ROOT = Path(__file__).parents[2]
 RIGHT, WRONG = "Vn4kQz8Lw2", "Hd7pXs3Ty9"

@@ -15,8 +15,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from checkpoints.database import Pool, open_pool
+from evals.chaos.postgres import OwnPostgres, own_postgres
 from graph.errors import DatabaseUnavailable
-from tests.own_postgres import OwnPostgres, own_postgres
 
 
 @pytest.fixture(scope="module")

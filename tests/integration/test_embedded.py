@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from checkpoints import embedded
+from evals.chaos.postgres import OwnPostgres, own_postgres
 from graph.errors import DatabaseUnavailable
-from tests.own_postgres import OwnPostgres, own_postgres
 
 
 @pytest.fixture(scope="module")

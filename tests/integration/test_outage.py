@@ -17,10 +17,10 @@ from app.runs import Runs
 from checkpoints.database import open_pool
 from checkpoints.outage import passes, patient
 from checkpoints.saver import PostgresSaver
+from evals.chaos.postgres import OwnPostgres, own_postgres
 from graph.errors import DatabaseUnavailable
 from services.settings import load
 from tests.integration.conftest import LIST, Script, calls, say
-from tests.own_postgres import OwnPostgres, own_postgres
 
 
 @pytest.mark.parametrize("disturb", [OwnPostgres.restart, OwnPostgres.cut_all])

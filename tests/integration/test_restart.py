@@ -11,10 +11,10 @@ import pytest
 from app.lifespan import Opened, opened
 from app.runs import Runs
 from checkpoints.locks import ThreadLocks
+from evals.chaos.postgres import OwnPostgres, own_postgres
 from graph.context import Context
 from services.settings import load
 from tests.integration.conftest import LIST, ORDER, Script, calls, say
-from tests.own_postgres import OwnPostgres, own_postgres
 
 Disturbance = Callable[[OwnPostgres], None]
 

@@ -25,10 +25,10 @@ from psycopg.types.json import Json
 from app.lifespan import Opened
 from app.report import next_nodes
 from app.runs import Runs
+from evals.chaos.postgres import own_postgres
 from graph.context import LocalContext
 from tests.integration.conftest import DELETE, LIST, MAIL, ORDER, READ, TRUSTED, calls, say
 from tests.integration.kill_points import NEVER, in_a_process
-from tests.own_postgres import own_postgres
 
 FOLDER = Path(__file__).parent
 OFFICE = FOLDER.parents[1] / "examples/office"

