@@ -9,7 +9,8 @@ from langgraph.graph import END, START, StateGraph
 from graph import routing
 from graph.context import Context
 from graph.durable import DurableGraph, OpenEngine, durable
-from graph.state import Input, State
+from graph.guarded import guarded
+from graph.state import Input, Outcome, State
 from nodes.act import act
 from nodes.approve import approve
 from nodes.compress_history import compress_history
@@ -22,16 +23,24 @@ def build() -> StateGraph[State, Context, Input, State]:
     """Nodes and edges, not yet compiled."""
     graph = StateGraph(State, context_schema=Context, input_schema=Input)
 
-    nodes: list[Any] = [reason, approve, act, sanitize, compress_history, finish]
-    for node in nodes:  # Any: nodes receive a Run where the published schema says Context
-        graph.add_node(node.__name__, node, metadata={"description": node.__doc__.split("\n")[0]})
+    nodes: dict[Any, Outcome] = {
+        reason: "model_failed",
+        approve: "tool_failed",
+        act: "tool_failed",
+        sanitize: "tool_failed",
+        compress_history: "model_failed",
+        finish: "tool_failed",
+    }
+    for node, broken in nodes.items():  # Any: nodes receive a Run where the published schema says Context
+        described = {"description": node.__doc__.split("\n")[0]}
+        graph.add_node(node.__name__, guarded(node, broken), metadata=described)
 
     graph.add_conditional_edges(START, routing.on_entry)
     graph.add_conditional_edges("reason", routing.after_reason)
     graph.add_conditional_edges("approve", routing.after_approve)
     graph.add_conditional_edges("act", routing.after_act)
     graph.add_conditional_edges("sanitize", routing.after_sanitize)
-    graph.add_edge("compress_history", "reason")
+    graph.add_conditional_edges("compress_history", routing.after_compress_history)
     graph.add_edge("finish", END)
     return graph
 

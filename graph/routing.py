@@ -11,8 +11,10 @@ from nodes.compress_history import foldable
 AfterEntry = Literal["sanitize", "act", "approve", "reason"]
 AfterReason = Literal["finish", "act", "approve", "reason"]
 AfterApprove = Literal["finish", "act", "approve", "compress_history", "reason"]
+AfterCompress = Literal["finish", "reason"]
+WithResults = Literal["approve", "compress_history", "reason"]
 AfterAct = Literal["finish", "sanitize", "approve", "compress_history", "reason"]
-AfterSanitize = Literal["approve", "compress_history", "reason"]
+AfterSanitize = Literal["finish", "approve", "compress_history", "reason"]
 
 
 def on_entry(state: State) -> AfterEntry:
@@ -51,10 +53,15 @@ def after_act(state: State) -> AfterAct:
 
 def after_sanitize(state: State) -> AfterSanitize:
     """Ask for what is undecided, fold what is too long, then let the model go on."""
-    return _with_results(state)
+    return "finish" if state.get("outcome") else _with_results(state)
 
 
-def _with_results(state: State) -> AfterSanitize:
+def after_compress_history(state: State) -> AfterCompress:
+    """Back to the model."""
+    return "finish" if state.get("outcome") else "reason"
+
+
+def _with_results(state: State) -> WithResults:
     if _has(state, "ask"):
         return "approve"
     keep = state.get("settings", {}).get("keep_tool_results", KEEP_TOOL_RESULTS)

@@ -16,7 +16,7 @@ from langchain_core.messages import (
 from langgraph.runtime import Runtime
 
 from graph.context import Run
-from graph.errors import LimitReached, ModelFailed
+from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question
 from graph.state import State
 from nodes import prompts
@@ -50,7 +50,7 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
             )
             reply = await services.models.complete(context.model, question, budget=budget)
         summary = str(reply.message.text)
-    except (ModelFailed, LimitReached, TimeoutError):
+    except (ModelFailed, LimitReached, BadSetting, TimeoutError):
         summary = "\n".join([earlier, *(_rendered(message)[:EXCERPT_CHARS] for message in folded)]).strip()
     return {
         "messages": [RemoveMessage(id=message.id or "") for message in folded],

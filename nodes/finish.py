@@ -22,6 +22,7 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     return {
         "answer": _answer(state, left, why),
         "calls": [],
+        **({"untrusted": []} if state.get("untrusted") else {}),
         "messages": [not_run(call, why) for call in left],
     }
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langgraph.runtime import Runtime
 
 from graph.context import LocalContext, Run
-from graph.errors import LimitReached, ModelFailed
+from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question, Reply
 from graph.state import Call, Outcome, State, Usage, no_usage
 from nodes import faults, prompts
@@ -39,6 +39,8 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return _end("stopped_deadline", f"time: {context.max_seconds:g} s passed in a call", await budget.close())
     except ModelFailed as failed:
         return _end("model_failed", "; ".join(failed.reasons), await budget.close())
+    except BadSetting as gone:  # such as a script whose file was deleted since the run began
+        return _end("model_failed", str(gone), await budget.close())
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
     calls, refusals = sort_calls(message, services.tools, usage, context)

@@ -15,7 +15,7 @@ from services.cleaning import clean, suspicious, wrapped
 CLEANING_SECONDS = 10.0
 """Longest wait for one text. Cleaning takes a fraction of a second; what takes longer does not reach the model."""
 
-WITHHELD = "The text is withheld: it could not be cleaned in time."
+WITHHELD = "The text is withheld: it could not be cleaned."
 
 NOT_CLEANED = "not_cleaned"
 """The rule of the finding on a text that is withheld."""
@@ -52,6 +52,8 @@ async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:
             return await asyncio.to_thread(_read, raw)
     except TimeoutError:
         return WITHHELD, [(NOT_CLEANED, f"{len(raw)} characters, not cleaned within {CLEANING_SECONDS:g} s")]
+    except Exception as error:  # noqa: BLE001 - text from outside may break a parser in any way: it stays outside
+        return WITHHELD, [(NOT_CLEANED, f"{len(raw)} characters, cleaning failed: {type(error).__name__}")]
 
 
 def _read(raw: str) -> tuple[str, list[tuple[str, str]]]:

@@ -1,0 +1,37 @@
+"""A node that breaks ends its run typed: the caller gets an outcome and what was reached, never an exception."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+from langgraph.errors import GraphBubbleUp
+
+from graph.errors import BallastError
+from graph.state import Outcome
+
+PASSED_ON = (GraphBubbleUp, BallastError, psycopg.Error)
+"""Interrupts; what the caller can mend or was told in one line; a database that is away: the thread goes on later."""
+
+_log = logging.getLogger(__name__)
+
+Node = Callable[..., Awaitable[dict[str, Any]]]
+
+
+def guarded(node: Node, outcome: Outcome) -> Node:
+    """The node; any error nobody foresaw ends the run in `outcome`, and is logged with its traceback."""
+
+    @functools.wraps(node)  # LangGraph reads from its signature what to hand over
+    async def run(*args: Any, **named: Any) -> dict[str, Any]:
+        try:
+            return await node(*args, **named)
+        except PASSED_ON:
+            raise
+        except Exception as error:  # noqa: BLE001 - that is what it is for
+            _log.exception("node %s failed", node.__name__)
+            return {"outcome": outcome, "reason": f"{node.__name__} failed: {type(error).__name__}: {error}"}
+
+    return run

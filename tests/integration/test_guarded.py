@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from app.lifespan import Opened
+from app.runs import Runs
+from graph.errors import BadSetting
+from tests.integration.conftest import LIST, READ, Script, calls, messages_of, say
+
+
+class Broken:
+    """A part that works but for one method, which fails in a way nobody foresaw."""
+
+    def __init__(self, whole: Any, method: str) -> None:
+        self._whole, self._method = whole, method
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            raise KeyError("a bug")
+        return getattr(self._whole, name)
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "outcome", "node"),
+    [
+        ("models", "complete", "model_failed", "reason"),
+        ("tools", "run", "tool_failed", "act"),
+        ("approvals", "ask", "tool_failed", "approve"),
+    ],
+)
+async def test_a_node_that_breaks_ends_the_run_typed_with_what_was_left(  # noqa: PLR0913, PLR0917 - a table
+    services: Opened, script: Script, part: str, method: str, outcome: str, node: str
+) -> None:
+    broken: Any = {part: Broken(getattr(services.services, part), method)}
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, **broken))
+    runs = Runs(opened=engine, progress=lambda _node, _change: None)
+    turn = calls(("place_order", {"item": "Lamp", "quantity": 1, "unit_price": 1.0})) if part == "approvals" else None
+
+    report = await runs.start("go", thread_id="t", context=script(turn or calls(LIST, READ), say("never")))
+
+    assert report["outcome"] == outcome
+    assert report["answer"].startswith(f"Stopped: {node} failed: KeyError")
+    assert all(message.type != "ai" or message.text != "never" for message in await messages_of(runs, "t"))
+
+
+async def test_a_thread_whose_run_broke_takes_another_request(services: Opened, script: Script) -> None:
+    broken: Any = Broken(services.services.tools, "run")
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, tools=broken))
+    await Runs(opened=engine, progress=lambda _node, _change: None).start(
+        "go", thread_id="t", context=script(calls(LIST))
+    )
+
+    whole = Runs(opened=services, progress=lambda _node, _change: None)
+    report = await whole.start("again", thread_id="t", context=script(calls(LIST), say("better")))
+
+    assert (report["outcome"], report["answer"]) == ("completed", "better")
+
+
+async def test_a_script_that_vanished_since_the_run_began_ends_it_typed(
+    services: Opened, runs: Runs, script: Script
+) -> None:
+    class Vanished:
+        async def complete(self, *_: Any, **__: Any) -> Any:
+            raise BadSetting("can't read script gone.yaml: No such file or directory")
+
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, models=Vanished()))
+    runs = Runs(opened=engine, progress=lambda _node, _change: None)
+
+    report = await runs.start("go", thread_id="t", context=script(say("never")))
+
+    assert report["outcome"] == "model_failed"
+    assert "gone.yaml" in report["answer"]
+
+
+async def test_a_limit_on_a_tool_that_is_not_there_is_refused(runs: Runs, script: Script) -> None:
+    with pytest.raises(BadSetting, match="there is no tool send_emial"):
+        await runs.start("go", thread_id="t", context=script(say("x"), tool_limits="send_emial=1"))
