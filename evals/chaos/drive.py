@@ -18,8 +18,9 @@ CASE_SECONDS = 90.0
 """Longest a case may take; after that its thread counts as stuck."""
 PAUSE_SECONDS = 0.05
 """Between an attempt that was refused (the dead one's lock, Postgres away) and the next."""
-EXPECTED_AFTER_A_KILL = frozenset({"ThreadBusy"})
-"""Postgres may need a moment to notice that whoever held the thread is dead."""
+EXPECTED = frozenset({"ThreadBusy"})
+"""After a kill Postgres may need a moment to notice that whoever held the thread is dead. All else is an exception
+to the caller, also when Postgres was away for a moment: what is safe is to be asked again."""
 
 
 @dataclass(kw_only=True)
@@ -66,8 +67,8 @@ class Driver:
                 played.asked += 1
                 last_error = ": ".join(error)
                 time.sleep(PAUSE_SECONDS)
-                if error[0] not in EXPECTED_AFTER_A_KILL and not _blown(strikes):
-                    played.problems.append(Problem(kind="lost", what=f"a resume raised {last_error}"))
+                if error[0] not in EXPECTED:
+                    played.problems.append(Problem(kind="lost", what=f"an attempt raised {last_error}"))
         if played.picture is None:
             why = f" ({last_error})" if last_error else ""
             played.problems.append(Problem(kind="stuck", what=f"not at its end after {played.attempts} attempts{why}"))
@@ -115,10 +116,6 @@ class Driver:
             return error
         child.let_go()
         return None
-
-
-def _blown(strikes: Sequence[Strike]) -> bool:
-    return any(strike.blow for strike in strikes)
 
 
 def _took_all(child: Child, played: Played, until: float) -> list[str] | None:
