@@ -87,6 +87,7 @@ DELETE_THREADS: tuple[LiteralString, ...] = (
     "DELETE FROM checkpoints WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
+    "DELETE FROM reservations WHERE thread_id = ANY(%s)",
 )
 
 COPY: tuple[LiteralString, ...] = (

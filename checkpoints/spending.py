@@ -99,19 +99,21 @@ class PostgresSpending:
         }
         async with self._pool.connection() as connection:
             found = await (await connection.execute(RESERVE, row)).fetchone()
-        if found is None or found["id"] is None:
-            spent, _ = await self.today(tenant)
-            raise LimitReached(
-                "stopped_cost",
-                f"cost: tenant {tenant} has spent {spent:.4f} of its {self._usd_a_day:g} USD of today (UTC), "
-                f"the next call may take {worst.cost_usd:.4f}; BALLAST_TENANT_USD_PER_DAY raises it",
-            )
+        assert found is not None  # noqa: S101 - an aggregate always has a row
         lost = Spent(
             calls=found["calls"],
             prompt_tokens=int(found["prompt_tokens"]),
             completion_tokens=int(found["completion_tokens"]),
             cost_usd=float(found["usd"]),
         )
+        if found["id"] is None:
+            spent, _ = await self.today(tenant)
+            raise LimitReached(
+                "stopped_cost",
+                f"cost: tenant {tenant} has spent {spent:.4f} of its {self._usd_a_day:g} USD of today (UTC), "
+                f"the next call may take {worst.cost_usd:.4f}; BALLAST_TENANT_USD_PER_DAY raises it",
+                lost=lost,
+            )
         return Reserved(id=found["id"], lost=lost)
 
     @patient

@@ -108,8 +108,15 @@ class LocalContext(Context):
     """A context from this machine's own command line, which may also choose the workspace and the tenant."""
 
     workspace: Path = Field(Path("examples/office"), validate_default=True)
-    tenant: str = Field("default", min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    tenant: str = Field("default", max_length=200)
     """Whose day a run's money and tool calls count in."""
+
+    @field_validator("tenant")
+    @classmethod
+    def _readable_name(cls, tenant: str) -> str:
+        if not tenant.strip() or not tenant.isprintable():
+            raise ValueError("1 to 200 printable characters")
+        return tenant
 
     @field_validator("workspace")
     @classmethod

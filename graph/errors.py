@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from graph.approvals import Approval
+    from graph.budget import Spent
     from graph.state import Outcome
 
 
@@ -108,10 +109,15 @@ class CheckpointUnreadable(UsageError):
 
 
 class LimitReached(BallastError):
-    """A limit leaves no room for what is wanted: nothing was started, nothing is charged."""
+    """A limit leaves no room for what is wanted: it was not started, and is not charged.
 
-    def __init__(self, outcome: Outcome, why: str) -> None:
-        self.outcome, self.why = outcome, why
+    `lost` is what the same place had spent before it was cut off, when that was found on the way; `failures` has
+    a line for each model that was asked before.
+    """
+
+    def __init__(self, outcome: Outcome, why: str, *, lost: Spent | None = None) -> None:
+        self.outcome, self.why, self.lost = outcome, why, lost
+        self.failures: tuple[str, ...] = ()
         super().__init__(why)
 
 

@@ -103,6 +103,8 @@ class Usage(TypedDict):
     """Time spent in nodes. Waiting for a person is free."""
     by_tool: dict[str, int]
     """Calls of each tool."""
+    done: dict[str, int]
+    """Those of them that succeeded: results are folded away, what was done is not forgotten."""
     faults: dict[str, int]
     """What went wrong on the way and was dealt with, counted by kind: see `nodes/faults.py`."""
     strikes: int
@@ -125,6 +127,7 @@ def no_usage() -> Usage:
         cost_usd=0.0,
         seconds=0.0,
         by_tool={},
+        done={},
         faults={},
         strikes=0,
         same="",

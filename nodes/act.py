@@ -53,7 +53,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             for call, result in pairs
         ]
     )
-    usage = _counted(state["usage"], [call for call in ready if "effect_key" not in call])
+    usage = _counted(state["usage"], pairs)
     usage["seconds"] += services.clock.monotonic() - started
     asked = [_doubtful(call, result, services) for call, result in pairs if result.doubt]
     pairs = [(call, result) for call, result in pairs if not result.doubt]
@@ -100,10 +100,16 @@ async def _allowed(
     return may_run, held, faults
 
 
-def _counted(usage: Usage, ran: list[Call]) -> Usage:
-    by_tool = Counter(usage["by_tool"])
-    by_tool.update(call["name"] for call in ran)
-    return {**usage, "tool_calls": usage["tool_calls"] + len(ran), "by_tool": dict(by_tool)}
+def _counted(usage: Usage, pairs: list[tuple[Call, ToolResult]]) -> Usage:
+    """With these calls; one that was in doubt was counted when it was first made."""
+    made = [call["name"] for call, _ in pairs if "effect_key" not in call]
+    done = [call["name"] for call, result in pairs if result.ok]
+    return {
+        **usage,
+        "tool_calls": usage["tool_calls"] + len(made),
+        "by_tool": dict(Counter(usage["by_tool"]) + Counter(made)),
+        "done": dict(Counter(usage["done"]) + Counter(done)),
+    }
 
 
 def _doubtful(call: Call, result: ToolResult, services: Services) -> Call:

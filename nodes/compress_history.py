@@ -17,10 +17,10 @@ from langgraph.runtime import Runtime
 
 from graph.context import Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
-from graph.models import Question
+from graph.models import Models, Question
 from graph.state import State
-from nodes import prompts
-from services.budget import budget_of
+from nodes import faults, prompts
+from services.budget import RunBudget, budget_of
 
 SUMMARY_CHARS = 6_000
 """Longest summary kept; a longer one is cut at its start, so that the newest facts stay."""
@@ -48,15 +48,30 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
                 role="summarizer",
                 max_reply_tokens=min(context.max_reply_tokens, SUMMARY_TOKENS),
             )
-            reply = await services.models.complete(context.model, question, budget=budget)
-        summary = str(reply.message.text)
-    except (ModelFailed, LimitReached, BadSetting, TimeoutError):
+            summary = await _summarized(services.models, context.model, question, budget)
+    except (LimitReached, BadSetting, TimeoutError):
+        summary = None
+    if summary is None:
         summary = "\n".join([earlier, *(_rendered(message)[:EXCERPT_CHARS] for message in folded)]).strip()
     return {
         "messages": [RemoveMessage(id=message.id or "") for message in folded],
         "summary": summary[-SUMMARY_CHARS:],
         "usage": await budget.close(),
     }
+
+
+async def _summarized(models: Models, chain: str, question: Question, budget: RunBudget) -> str | None:
+    """The summary; None when no model gave one that can be used. What went wrong is counted."""
+    try:
+        reply = await models.complete(chain, question, budget=budget)
+    except ModelFailed as failed:
+        faults.count(budget.usage, "model_error", len(failed.reasons))
+        return None
+    faults.count(budget.usage, "model_error", len(reply.failures))
+    if fault := faults.of_reply(reply.message):
+        faults.count(budget.usage, fault.kind)
+        return None
+    return str(reply.message.text)
 
 
 def foldable(messages: list[AnyMessage], keep: int) -> list[AnyMessage]:

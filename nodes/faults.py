@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from graph.context import Assessment
 from graph.state import Usage
+from services.invisible import without_invisible
 
 Kind = Literal[
     "model_error",
@@ -61,7 +62,7 @@ def of_reply(message: AIMessage) -> Fault | None:
     if refused or ended == "content_filter":
         said = f": {refused}" if isinstance(refused, str) else ""
         return Fault(kind="refusal", told=f"it was a refusal{said}")
-    if not message.tool_calls and not str(message.text).strip():
+    if not message.tool_calls and not without_invisible(str(message.text)).strip():
         return Fault(kind="empty_reply", told="it was empty")
     return None
 

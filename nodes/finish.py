@@ -66,14 +66,9 @@ def _last_words(state: State) -> str:
 
 
 def _done(state: State) -> list[str]:
-    """Names of the tools that gave a result since the person last spoke."""
-    names: dict[str, int] = {}
-    for message in reversed(state["messages"]):
-        if isinstance(message, HumanMessage):
-            break
-        if isinstance(message, ToolMessage) and message.status == "success":
-            names[message.name or ""] = names.get(message.name or "", 0) + 1
-    return [f"{name} x{count}" if count > 1 else name for name, count in reversed(names.items())]
+    """Names of the tools that gave a result in this run."""
+    done = (state.get("usage") or no_usage())["done"]
+    return [f"{name} x{count}" if count > 1 else name for name, count in done.items()]
 
 
 def not_run(call: Call, why: str) -> ToolMessage:

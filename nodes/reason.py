@@ -34,7 +34,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             reply = await asked.usable_reply([*prompts.conversation(state), *prompts.notes(usage, context)])
     except LimitReached as reached:
         usage["iterations"] -= asked.requests == 0
-        return _end(reached.outcome, reached.why, await budget.close())
+        return _end(reached.outcome, "; ".join([reached.why, *reached.failures]), await budget.close())
     except TimeoutError:
         return _end("stopped_deadline", f"time: {context.max_seconds:g} s passed in a call", await budget.close())
     except ModelFailed as failed:
@@ -98,6 +98,10 @@ class Asking:
             except ModelFailed as failed:
                 self._count(len(failed.reasons))
                 raise ModelFailed([*reasons, *failed.reasons]) from None
+            except LimitReached as reached:
+                if reached.failures:
+                    self._count(len(reached.failures))
+                raise
             self._count(len(reply.failures))
             fault = faults.of_reply(reply.message)
             if fault is None:
@@ -106,7 +110,7 @@ class Asking:
             usage["strikes"] += 1
             reasons.append(f"{reply.model}: {fault.told}")
             told = [HumanMessage(prompts.REPAIR.format(problem=fault.told))] if usage["strikes"] % 2 else []
-        raise ModelFailed(reasons or [UNUSABLE])
+        raise ModelFailed(reasons)
 
     def _count(self, failures: int) -> None:
         self.requests += 1
@@ -114,7 +118,7 @@ class Asking:
         faults.count(self.usage, "model_error", failures)
 
 
-UNUSABLE = "no model of the chain made a call that can run"
+UNUSABLE = "no model of the chain ({chain}) made a call that can run"
 
 
 def next_member(usage: Usage, context: LocalContext) -> int | None:
@@ -139,7 +143,9 @@ def _at_an_end(usage: Usage, context: LocalContext) -> tuple[Outcome, str] | Non
         return "stopped_iterations", f"iterations: {usage['iterations']} of {context.max_iterations}{same}"
     if usage["seconds"] >= context.max_seconds:
         return "stopped_deadline", f"time: {usage['seconds']:.1f} s of {context.max_seconds:g}"
-    return ("model_failed", UNUSABLE) if next_member(usage, context) is None else None
+    if next_member(usage, context) is None:
+        return "model_failed", UNUSABLE.format(chain=context.model)
+    return None
 
 
 def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ class RunBudget:
     _settled: list[tuple[Reserved, Spent]] = field(default_factory=list)
     """Calls that ended and the tenant's day does not know yet: told at the node's end, all at once."""
     _knows_lost: bool = False
+    _first: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self._started = self.clock.monotonic()
@@ -56,6 +58,12 @@ class RunBudget:
 
     async def reserve(self, worst: Spent) -> RunReservation:
         """See `graph.budget.Budget.reserve`."""
+        if self._knows_lost:
+            return await self._reserve(worst)
+        async with self._first:  # the first finds what was lost; what comes with it waits for that
+            return await self._reserve(worst)
+
+    async def _reserve(self, worst: Spent) -> RunReservation:
         self._check(worst)
         name = uuid4().hex
         self._in_flight[name] = worst  # before anything is awaited: who reserves at the same time sees it
@@ -63,10 +71,13 @@ class RunBudget:
             reserved = await self.spending.reserve(
                 worst, self.place, execution=self._execution, tenant=self.limits.tenant
             )
-        except LimitReached:
+        except LimitReached as reached:
             del self._in_flight[name]
+            if reached.lost and not self._knows_lost:
+                self._charge(reached.lost)
+            self._knows_lost = True
             raise
-        if reserved.lost.calls and not self._knows_lost:
+        if not self._knows_lost:
             self._knows_lost = True
             self._take_over(reserved, name, worst)
         return RunReservation(budget=self, name=name, reserved=reserved)
@@ -130,7 +141,7 @@ class RunBudget:
         self.usage["cost_usd"] += spent.cost_usd
 
     def _elapsed(self) -> float:
-        return self.clock.monotonic() - self._started
+        return max(0.0, self.clock.monotonic() - self._started)
 
 
 @dataclass(frozen=True, kw_only=True)

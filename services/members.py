@@ -98,6 +98,8 @@ class Member:
             async with asyncio.timeout(self.timeout_s):
                 message = await self._binding(question.tools).runnable.ainvoke(list(question.messages), **told)
         except TimeoutError as error:
+            if self.timeout_s is None:
+                raise
             raise TimeoutError(f"no whole reply within {self.timeout_s:g} s") from error
         return with_broken_calls_apart(whole(message))
 

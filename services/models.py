@@ -60,6 +60,7 @@ class ModelChain:
             else:
                 return Reply(message=message, model=member.name, failures=tuple(failures))
         if no_room:
+            no_room.failures = tuple(failures)
             raise no_room
         raise ModelFailed(failures)
 

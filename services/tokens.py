@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,18 @@ PER_MESSAGE = 8
 WORD_CHARS, OTHER_ASCII, BEYOND_ASCII = 1 / 3, 2 / 3, 3 / 2
 """Tokens a character. Common encodings take a quarter for English words, a half for digits and punctuation, and about
 one for other scripts; these are rounded up."""
+
+DENSE = 0.9
+"""Tokens a character of long runs without spaces: keys, hashes, base64. Of rarer scripts and emoji each byte counts as
+one: a byte is never more."""
+
+_RUN = re.compile(r"[A-Za-z0-9+/=_-]{24,}")
+_COMMON = re.compile(
+    r"[\u00a0-\u052f\u0590-\u06ff\u0900-\u097f\u2010-\u203f\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7af\uff00-\uffef]"
+)
+
+HIGHEST_FACTOR = 4.0
+"""Beyond it a provider's count is no count."""
 
 ABOVE = 1.02
 """How far above a provider's own count later estimates are put."""
@@ -36,7 +49,7 @@ class PromptCount:
     def learn(self, estimated: int, counted: int) -> None:
         """Take in what the provider counted for a prompt that was estimated."""
         if counted > estimated > 0:
-            self.factor *= counted / estimated * ABOVE
+            self.factor = min(HIGHEST_FACTOR, self.factor * counted / estimated * ABOVE)
 
 
 def of_tools(tools: Sequence[BaseTool]) -> float:
@@ -45,9 +58,18 @@ def of_tools(tools: Sequence[BaseTool]) -> float:
 
 
 def _of_text(text: str) -> float:
-    beyond = sum(character > "\x7f" for character in text) if not text.isascii() else 0
+    common = rare_bytes = 0
+    if not text.isascii():
+        beyond = "".join(character for character in text if character > "\x7f")
+        rare = _COMMON.sub("", beyond)
+        rare_bytes = len(rare.encode("utf-8", "surrogatepass"))
+        common = len(beyond) - len(rare)
+        text = "".join(character for character in text if character <= "\x7f")
+    dense = sum(len(run) for run in _RUN.findall(text))
+    text = _RUN.sub("", text) if dense else text
     words = sum(map(text.count, " etaoinshrdlucmfwypvbgkjqxz"))
-    return words * WORD_CHARS + beyond * BEYOND_ASCII + (len(text) - words - beyond) * OTHER_ASCII
+    plain = words * WORD_CHARS + (len(text) - words) * OTHER_ASCII
+    return plain + common * BEYOND_ASCII + dense * DENSE + rare_bytes
 
 
 def _text(message: BaseMessage) -> str:

@@ -72,3 +72,15 @@ async def test_a_killed_call_is_charged_to_the_run_that_goes_on(
     assert report["outcome"] == "completed"
     assert (report["usage"]["iterations"], report["usage"]["model_calls"]) == (3, 4)
     assert (await _spending(pool).today("mine"))[0] == pytest.approx(report["usage"]["cost_usd"])
+
+
+async def test_lost_calls_are_charged_to_a_run_its_tenants_cap_then_stops(
+    database_url: str, tmp_path: Path, script: Script
+) -> None:
+    hanging = {"content": "late", "delay_s": 60, "usage": {"input_tokens": 100, "output_tokens": 0}}
+    context = script(hanging, lists={"price": PRICE}, tenant="mine")
+    assert await _killed_in_a_call(database_url, {"home": str(tmp_path / "home"), "fields": context.kept()})
+    async with runs_with(database_url, tmp_path / "home", tenant_usd_per_day=0.15) as runs:
+        report = await runs.resume("t", context=context)
+    assert report["outcome"] == "stopped_cost"
+    assert report["usage"]["cost_usd"] == pytest.approx(0.1)
