@@ -31,7 +31,10 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
     seconds = context.max_seconds - state["usage"]["seconds"]
     if ready and seconds <= 0:
-        return {"outcome": "stopped_deadline", "reason": f"time: all of {context.max_seconds:g} s"}
+        return {
+            "outcome": "stopped_deadline",
+            "reason": f"time: {state['usage']['seconds']:.1f} s of {context.max_seconds:g}",
+        }
     step = Step(thread_id=thread_id, workspace=context.workspace, claim=runtime.context.claim, seconds=seconds)
     occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
     slots = asyncio.Semaphore(AT_ONCE)
