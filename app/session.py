@@ -45,7 +45,8 @@ def context_of(**flags: Any) -> LocalContext:
     except ValidationError as error:
         first = error.errors()[0]
         flag = "--" + str(first["loc"][0]).replace("_", "-")
-        raise BadSetting(f"{flag}: {first['msg']} (got {first['input']!r})") from None
+        told = first["msg"].removeprefix("Value error, ")
+        raise BadSetting(f"{flag}: {told} (got {str(first['input'])!r:.200})") from None
 
 
 def emit(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:

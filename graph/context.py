@@ -98,8 +98,8 @@ def limits_by_tool(text: str) -> dict[str, int]:
     limits = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, number = part.partition("=")
-        if not name.strip() or not number.strip().isdecimal():
-            raise ValueError(f"NAME=N,... with whole numbers from 0, not {part!r}")
+        if not name.strip() or not number.strip().isdecimal() or name.strip() in limits:
+            raise ValueError(f"NAME=N,... with whole numbers from 0, each NAME once, not {part!r}")
         limits[name.strip()] = int(number)
     return limits
 

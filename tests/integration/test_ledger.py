@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from checkpoints.database import Pool
-from checkpoints.ledger import Database, Ending, Intent, Ledger
+from checkpoints.ledger import Database, Ending, Intent, Ledger, settle
+from graph.errors import ThreadTaken
 
 WANTED = Intent(thread_id="t", tool="send", args={"to": "ann"}, digest="d", occurrence=0)
 
@@ -137,3 +139,33 @@ async def test_results_hold_whatever_a_tool_says(pool: Pool) -> None:
     recorded = await Ledger(pool).run_once(odd, WANTED, transactional=False)
 
     assert (await _state(pool))[0][1] == recorded.result == "nul \\0, half a pair \\ud800"
+
+
+async def test_a_check_of_one_attempt_settles_no_later_one(pool: Pool) -> None:
+    """While the first attempt is checked, a person has it tried again, and that one falls into doubt too."""
+    ledger, retried = Ledger(pool), Effect("unknown")
+
+    async def slow_check(key: str) -> bool:
+        async with pool.connection() as connection:
+            assert await settle(connection, key, "failed", "a person says no")
+        await ledger.run_once(retried, WANTED, transactional=False)
+        return True
+
+    recorded = await ledger.run_once(Effect("unknown"), WANTED, transactional=False, verify=slow_check)
+
+    assert retried.keys == [WANTED.key]
+    assert recorded.state == "unknown"
+    assert await _state(pool) == [("unknown", "run 1", 2)]
+
+
+async def test_a_fenced_run_reserves_nothing(pool: Pool) -> None:
+    effect = Effect("done")
+    async with pool.connection() as connection:
+        await connection.execute("INSERT INTO claims (thread_id) VALUES ('t')")
+
+    with pytest.raises(ThreadTaken):
+        await Ledger(pool).run_once(effect, replace(WANTED, claim=-1), transactional=False)
+    with pytest.raises(ThreadTaken):
+        await Ledger(pool).run_once(effect, replace(WANTED, claim=-1), transactional=True)
+
+    assert (effect.keys, await _state(pool)) == ([], [])
