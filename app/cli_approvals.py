@@ -165,7 +165,7 @@ async def _checked(services: Opened, approval_id: str, decision: dict[str, Any])
     from nodes.decisions import checked
 
     row = await services.approvals.get(approval_id)
-    if row.status != "pending":
+    if row.status != "pending" and not (row.effect_key and row.status == "cancelled"):
         raise AlreadyDecided(row)
     if "args" in decision:
         decision = {**decision, "args": {**row.args, **decision["args"]}}

@@ -31,20 +31,21 @@ STATUS = {
 
 COLUMNS = (
     "id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, status, decision, "
-    "decided_by, decided_at, applied_at, created_at, effect_key"
+    "decided_by, decided_at, applied_at, created_at, effect_key, effect_holder"
 )
 
 SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
 SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
 UNAPPLIED = """
-SELECT id, call_id, tool, args, effect_key FROM approvals
+SELECT id, call_id, tool, args, effect_key, effect_holder FROM approvals
 WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL ORDER BY position
 """
 # Asked again, a pending row belongs to the newer interrupt; a decided one stays as it is.
 UPSERT = """
-INSERT INTO approvals (id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, effect_key)
+INSERT INTO approvals
+    (id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, effect_key, effect_holder)
 VALUES (%(id)s, %(thread_id)s, %(interrupt_id)s, %(call_id)s, %(tool)s, %(args)s, %(risk)s, %(reason)s, %(deadline)s,
-        %(effect_key)s)
+        %(effect_key)s, %(effect_holder)s)
 ON CONFLICT (id) DO UPDATE SET interrupt_id = EXCLUDED.interrupt_id WHERE approvals.status = 'pending'
 """
 SHOW = """
@@ -58,7 +59,11 @@ SELECT count(*) AS times FROM approvals_shown WHERE thread_id = %(thread)s AND t
 
 DECIDE = f"""
 UPDATE approvals SET status = %s, decision = %s, decided_by = %s, decided_at = now()
-WHERE id = %s AND status = 'pending' RETURNING {COLUMNS}
+WHERE id = %s AND (status = 'pending' OR (
+    -- The run has ended, the doubt has not: a person may still say what became of the effect.
+    status = 'cancelled' AND %s IN ('done', 'abandoned')
+    AND EXISTS (SELECT 1 FROM effects WHERE key = effect_key AND state = 'unknown')
+)) RETURNING {COLUMNS}
 """  # noqa: S608 - COLUMNS is a constant
 
 OVERRULED = f"UPDATE approvals SET decision = %s WHERE id = %s RETURNING {COLUMNS}"  # noqa: S608 - as above
@@ -102,11 +107,11 @@ class PostgresApprovals:
         unapplied = await cursor.fetchall()
         ids = []
         for call in calls:
-            wanted = (call["id"], call["name"], call.get("effect_key"))
+            wanted = (call["id"], call["name"], call.get("effect_key"), call.get("effect_holder"))
             same = [
                 row["id"]
                 for row in unapplied
-                if (row["call_id"], row["tool"], row["effect_key"]) == wanted
+                if (row["call_id"], row["tool"], row["effect_key"], row["effect_holder"]) == wanted
                 and same_arguments(row["args"], call["args"])
             ]
             ids.append(same[-1] if same else _new_id(question, call))
@@ -117,7 +122,7 @@ class PostgresApprovals:
         status = STATUS[decision["type"]]
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=class_row(Approval))
-            await cursor.execute(DECIDE, (status, Json(dict(decision)), by, approval_id))
+            await cursor.execute(DECIDE, (status, Json(dict(decision)), by, approval_id, status))
             row = await cursor.fetchone()
             if row and row.effect_key and (found := await _settle(connection, row, by)):
                 await cursor.execute(OVERRULED, (Json({**decision, "ledger": found}), approval_id))
@@ -194,15 +199,15 @@ class PostgresApprovals:
 
 async def _settle(connection: Connection, row: Approval, by: str) -> str | None:
     """Write what a person says of an effect in doubt into the ledger; its state when it was in doubt no longer."""
-    key, said = row.effect_key or "", (row.decision or {}).get("message")
+    key, said, holder = row.effect_key or "", (row.decision or {}).get("message"), row.effect_holder
     match row.status:
         case "done":
-            settled = await settle(connection, key, "done", said or f"{by} says that it happened")
+            settled = await settle(connection, key, "done", said or f"{by} says that it happened", holder=holder)
         case "retried":
-            settled = await settle(connection, key, "failed", f"{by} says that it did not happen")
+            settled = await settle(connection, key, "failed", f"{by} says that it did not happen", holder=holder)
         case "abandoned":
             given_up = f"given up by {by}, it may have happened: {said or 'no reason given'}"
-            settled = await settle(connection, key, "failed", given_up, abandoned=True)
+            settled = await settle(connection, key, "failed", given_up, holder=holder, abandoned=True)
         case _:  # cancelled: the doubt stays
             return None
     return None if settled else await state_of(connection, key)
@@ -220,6 +225,7 @@ def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:
         "reason": call["reason"],
         "deadline": question.deadline if call["risk"] == "medium" and "effect_key" not in call else None,
         "effect_key": call.get("effect_key"),
+        "effect_holder": call.get("effect_holder"),
     }
 
 

@@ -12,56 +12,23 @@ Each step is a compare-and-set: of two processes one wins, and the other is told
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, LiteralString
+from typing import Any, Literal
 from uuid import uuid4
 
+import psycopg
 from psycopg.types.json import Json
 
-from checkpoints.claims import HELD
 from checkpoints.database import Connection, Pool
+from checkpoints.ledger_statements import DOUBT, FIND, FINISH, LIST, REOPEN, RESERVE, SETTLE
 from checkpoints.outage import patient
 from graph.errors import ThreadTaken
 
 State = Literal["reserved", "done", "failed", "unknown"]
-
-# Inserts the row, or takes over one that failed; another state keeps it. Nothing happens for a fenced run.
-RESERVE: LiteralString = f"""
-WITH {HELD}, reserved AS (
-    INSERT INTO effects (key, thread_id, tool, args, state, holder)
-    SELECT %(key)s, %(thread_id)s, %(tool)s, %(args)s, 'reserved', %(holder)s FROM held
-    ON CONFLICT (key) DO UPDATE
-    SET state = 'reserved', attempts = effects.attempts + 1, holder = %(holder)s, finished_at = NULL
-    WHERE effects.state = 'failed' AND NOT effects.abandoned
-    RETURNING key
-)
-SELECT EXISTS (SELECT 1 FROM held) AS held,
-       EXISTS (SELECT 1 FROM reserved) OR EXISTS (  -- asked again after the answer to the first time was lost
-           SELECT 1 FROM effects WHERE key = %(key)s AND holder = %(holder)s AND state = 'reserved'
-       ) AS reserved
-"""  # noqa: S608 - HELD is a constant
-# A holder that was slow, not dead, may still tell the truth of an attempt that was declared in doubt.
-FINISH = """
-UPDATE effects SET state = %(ending)s, result = %(result)s, finished_at = now()
-WHERE key = %(key)s AND holder = %(holder)s
-  AND (state = 'reserved' OR (state = 'unknown' AND %(ending)s <> 'unknown'))
-RETURNING key
-"""
-DOUBT = "UPDATE effects SET state = 'unknown' WHERE key = %s AND state = 'reserved' AND holder <> ALL(%s)"
-FIND = "SELECT state, result, holder FROM effects WHERE key = %s"
-# The holder is named by a tool's check: its answer is about that attempt and no later one.
-SETTLE = """
-UPDATE effects SET state = %(ending)s, result = %(result)s, abandoned = %(abandoned)s, finished_at = now()
-WHERE key = %(key)s AND state = 'unknown' AND holder = coalesce(%(holder)s, holder)
-RETURNING key
-"""
-LIST = """
-SELECT key, tool, args, state, result, attempts, created_at, finished_at
-FROM effects WHERE thread_id = %s ORDER BY position
-"""
 
 Database = Callable[[], AbstractAsyncContextManager[Connection]]
 Ending = Literal["done", "failed", "unknown"]
@@ -70,6 +37,9 @@ Effect = Callable[[str, Database], Awaitable[tuple[Ending, str]]]
 Verify = Callable[[str], Awaitable[bool | str | None]]
 """Given the key: whether the effect of an attempt in doubt happened (a str is its result); None when it can't tell.
 Raises nothing."""
+REMEMBERED = 100
+"""Earlier calls just like a new one that are looked at for a doubt."""
+
 HAPPENED = "done, as a check after the attempt was cut off shows"
 """The result of an effect that happened, when no more is known of it."""
 
@@ -91,7 +61,14 @@ class Intent:
     @property
     def key(self) -> str:
         """Does not depend on ids a model made up, so replay and retry find it."""
-        seed = f"{self.thread_id}\0{self.digest}\0{self.occurrence}"
+        return self._key(self.occurrence)
+
+    def keys_before(self) -> list[str]:
+        """Of the last calls just like it."""
+        return [self._key(earlier) for earlier in range(max(0, self.occurrence - REMEMBERED), self.occurrence)]
+
+    def _key(self, occurrence: int) -> str:
+        seed = f"{self.thread_id}\0{self.digest}\0{occurrence}"
         return hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -115,6 +92,8 @@ class Ledger:
         self._pool = pool
         self._in_flight: set[str] = set()
         """Holders of this process: their reservations are no wreckage."""
+        self._transactions = asyncio.Semaphore(max(1, pool.max_size // 2))
+        """Effects that hold a connection while they run leave half of them to the others."""
 
     async def run_once(
         self,
@@ -134,23 +113,28 @@ class Ledger:
 
         `key` names the effect when it was asked about before; else it is the intent's own.
         """
+        before = [] if key else intent.keys_before()
         key = key or intent.key
         while True:
-            tried = await self._try(effect, intent, key, transactional=transactional)
+            tried = await self._try(effect, intent, key, before, transactional=transactional)
             if tried.state != "unknown" or verify is None:
                 return tried
-            settled = await self._verified(verify, key, tried)
+            settled = await self._verified(verify, tried)
             if not (tried.reused and settled.state == "failed"):
                 return settled
 
     @patient
-    async def earlier(self, key: str) -> Recorded | None:
+    async def earlier(self, intent: Intent, *, key: str | None = None) -> Recorded | None:
         """What earlier attempts left of an effect that can't be tried now; None when there were none."""
+        key = key or intent.key
         async with self._pool.connection() as connection:
-            await connection.execute(DOUBT, (key, list(self._in_flight)))
+            row = {"thread_id": intent.thread_id, "claim": intent.claim}
+            await connection.execute(DOUBT, {**row, "key": key, "in_flight": list(self._in_flight)})
             return await _row(connection, key)
 
-    async def _try(self, effect: Effect, intent: Intent, key: str, *, transactional: bool) -> Recorded:
+    async def _try(
+        self, effect: Effect, intent: Intent, key: str, before: list[str], *, transactional: bool
+    ) -> Recorded:
         holder = uuid4().hex
         row = {
             "key": key,
@@ -159,11 +143,13 @@ class Ledger:
             "args": Json(storable(intent.args)),
             "holder": holder,
             "claim": intent.claim,
+            "before": before,
         }
         self._in_flight.add(holder)
         try:
             if transactional:
-                return await self._in_one_transaction(effect, row)
+                async with self._transactions:
+                    return await self._in_one_transaction(effect, row)
             if earlier := await self._reserved(row):
                 return earlier
             ending, result = await effect(key, self._pool.connection)
@@ -188,34 +174,40 @@ class Ledger:
     @patient  # cut off before its commit nothing has happened; after it, the row says so
     async def _in_one_transaction(self, effect: Effect, row: dict[str, Any]) -> Recorded:
         async with self._pool.connection() as connection, connection.transaction():
-            if not await self._reserve(connection, row):
-                return await self._earlier(connection, row["key"])
+            if doubt := await self._reserve(connection, row):
+                return await self._earlier(connection, row, doubt)
 
             @asynccontextmanager
             async def same() -> AsyncIterator[Connection]:
                 async with connection.transaction():  # a savepoint: a failed write leaves the row usable
                     yield connection
 
-            ending, result = await effect(row["key"], same)
-            # Its only effect is a write that was rolled back with the error: nothing is in doubt.
+            # All its writes are rolled back when it does not end well: nothing is in doubt.
+            ending, result = "failed", ""
+            async with connection.transaction() as attempt:
+                ending, result = await effect(row["key"], same)
+                if ending != "done":
+                    raise psycopg.Rollback(attempt)
             return await self._finish(connection, row, "done" if ending == "done" else "failed", result)
 
     @patient
     async def _reserved(self, row: dict[str, Any]) -> Recorded | None:
         """None when the row is ours now, else what it says."""
         async with self._pool.connection() as connection:
-            return None if await self._reserve(connection, row) else await self._earlier(connection, row["key"])
+            doubt = await self._reserve(connection, row)
+            return await self._earlier(connection, row, doubt) if doubt else None
 
     @patient
     async def _finished(self, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
         async with self._pool.connection() as connection:
             return await self._finish(connection, row, ending, result)
 
-    async def _reserve(self, connection: Connection, row: dict[str, Any]) -> bool:
+    async def _reserve(self, connection: Connection, row: dict[str, Any]) -> str | None:
+        """None when the row is ours now, else the key of the row that stands in the way."""
         found = await (await connection.execute(RESERVE, row)).fetchone()
         if found is None or not found["held"]:
             raise ThreadTaken(row["thread_id"])
-        return bool(found["reserved"])
+        return found["doubt"] or (None if found["reserved"] else row["key"])
 
     async def _finish(self, connection: Connection, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
         given = {"key": row["key"], "holder": row["holder"], "ending": ending, "result": storable(result)}
@@ -223,8 +215,9 @@ class Ledger:
             return Recorded(state=ending, result=given["result"], reused=False, key=row["key"], holder=row["holder"])
         return await _found(connection, row["key"])
 
-    async def _verified(self, verify: Verify, key: str, doubt: Recorded) -> Recorded:
+    async def _verified(self, verify: Verify, doubt: Recorded) -> Recorded:
         """What the row says after the tool's own check."""
+        key = doubt.key
         answer = await verify(key)
         if answer is None:
             return doubt
@@ -235,9 +228,11 @@ class Ledger:
                 return replace(doubt, state=ending, result=storable(result))
             return await _found(connection, key)
 
-    async def _earlier(self, connection: Connection, key: str) -> Recorded:
+    async def _earlier(self, connection: Connection, row: dict[str, Any], key: str) -> Recorded:
         """What an earlier attempt left. One that was reserved and is not running here was cut off."""
-        await connection.execute(DOUBT, (key, list(self._in_flight)))
+        await connection.execute(DOUBT, {**row, "key": key, "in_flight": list(self._in_flight)})
+        if key != row["key"]:  # what was given up is asked about again when the same call is made once more
+            await connection.execute(REOPEN, {**row, "key": key})
         return await _found(connection, key)
 
 

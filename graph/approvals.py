@@ -37,6 +37,8 @@ class Approval:
     created_at: datetime | None = None
     effect_key: str | None = None
     """The effect in doubt that is asked about; None for a call that has not run."""
+    effect_holder: str | None = None
+    """The attempt at it that is in doubt: a decision settles no later one."""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -50,8 +52,10 @@ class Approval:
     @property
     def releases(self) -> bool:
         """Whether the call goes (back) to `act`: to run, or to be given the result the ledger has of it."""
-        happened = (self.decision or {}).get("ledger") == "done"
-        return self.risk != "critical" and (happened or self.status in ("approved", "edited", "retried"))
+        # Done: there is a result. Unknown: another attempt is in doubt now, which `act` will find and have asked.
+        ledger = (self.decision or {}).get("ledger")
+        decided = ledger in ("done", "unknown") or self.status in ("approved", "edited", "retried")
+        return self.risk != "critical" and decided
 
     def allows(self, call: Call, thread_id: str) -> bool:
         """Whether this decision lets exactly this call of this thread run. Nothing lets a critical one run."""

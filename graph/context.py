@@ -5,6 +5,7 @@ Nodes receive a `Run` as `runtime.context`. The server publishes `Context` as th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -157,6 +158,8 @@ class ToolResult:
     """True when the ledger had the result: nothing ran."""
     doubt: str | None = None
     """Set when the call may or may not have had its effect, and only a person can tell: the ledger's key of it."""
+    holder: str = ""
+    """Whose attempt at the effect it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +171,12 @@ class Step:
     claim: int | None = None
     """See `Run.claim`."""
     seconds: float = float("inf")
-    """What the run's limit on time leaves."""
+    """What the run's limit on time leaves when the step begins."""
+    begun: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        """Seconds a call that begins now may take; below 0 when it is too late to begin."""
+        return self.seconds - (time.monotonic() - self.begun)
 
 
 class Tools(Protocol):

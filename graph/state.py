@@ -62,6 +62,8 @@ class Call(TypedDict):
     effect_key: NotRequired[str]
     """Set when the call has run and may have had its effect: the ledger's key of that effect. It runs again only
     under this key, and only when a person says in its approval row that it did not happen."""
+    effect_holder: NotRequired[str]
+    """The attempt at that effect that is in doubt."""
 
 
 class RawResult(TypedDict):

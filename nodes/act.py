@@ -26,7 +26,8 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     started = services.clock.monotonic()
     ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
-    if (more := len(ready)) + state["usage"]["tool_calls"] > context.max_tool_calls:  # an edited state may ask for more
+    more = sum("effect_key" not in call for call in ready)  # one in doubt was counted when it was first made
+    if more and more + state["usage"]["tool_calls"] > context.max_tool_calls:  # an edited state may ask for more
         wanted = f"{more} more after {state['usage']['tool_calls']} of {context.max_tool_calls}"
         return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
     seconds = context.max_seconds - state["usage"]["seconds"]
@@ -125,6 +126,7 @@ def _doubtful(call: Call, result: ToolResult, services: Services) -> Call:
         "reason": f"in doubt: {why or 'an earlier attempt was cut off'}; it may have happened",
         "status": "ask",
         "effect_key": result.doubt or "",
+        "effect_holder": result.holder,
     }
 
 

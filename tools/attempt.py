@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from checkpoints.ledger import Ending
+from checkpoints.ledger import Ending, Recorded
+from graph.context import Step
 from graph.errors import ToolFailed, ToolUnavailable
 from services.endpoints import Endpoints
 from services.faults import transient
@@ -18,50 +19,84 @@ from services.refusals import NeverStarted
 from tools.base import Marks, marks_of
 from tools.calling import Calling, Crashed, NoAnswer
 
+T = TypeVar("T")
+
 MAX_CHARS = 100_000
 """Longest result kept, in characters."""
 
 
+class OutOfTime(ToolFailed):
+    """The run's time was over before the call began."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """The way to a tool: what its failures, its rate limit and the time that is left say of a call."""
+class Attempts:
+    """The way to one tool within one step."""
 
     endpoints: Endpoints
-    seconds: float
+    tool: BaseTool
+    step: Step
 
-    async def attempt(
-        self, calling: Callable[[], Calling], tool: BaseTool, given: dict[str, Any]
-    ) -> tuple[Ending, str]:
-        """How a call ended, and its result or its fault as text. Raises only when cancelled.
+    async def through(self, once: Callable[[], Awaitable[T]]) -> T:
+        """What `once` gives, within the tool's rate limit and behind its breaker.
 
         What may be repeated is tried again after an error that may pass, an effect only when it never began.
+
+        Raises:
+            Exception: what `once` raised last.
+            NeverStarted: it was not called.
         """
-        if fault := _misfit(tool, given):
-            return "failed", _cut(fault)
-        marks = marks_of(tool)
+        marks = marks_of(self.tool)
+        return await self.endpoints.call(
+            f"tool:{self.tool.name}",
+            once,
+            retry=lambda error: _again(cause_of(error), marks),
+            counts=lambda error: self._speaks_against(cause_of(error)),
+            within_s=max(0.0, self.step.left()),
+        )
 
-        async def once() -> Any:
-            return await calling().within(given, min(marks.timeout_s, self.seconds), patient=marks.transactional)
+    async def once(self, calling: Calling, given: dict[str, Any]) -> str:
+        """The tool's result as text.
 
+        Raises:
+            Exception: what the tool raised; OutOfTime; NoAnswer.
+        """
+        marks, left = marks_of(self.tool), self.step.left()
+        if left <= 0:
+            raise OutOfTime(f"{self.tool.name} was not begun: the time of the run is over")
+        return _as_text(await calling.within(given, min(marks.timeout_s, left), patient=marks.transactional))
+
+    def told(self, error: Exception) -> tuple[Ending, str]:
+        """How an attempt that raised this ended, and what the model is told."""
+        marks = marks_of(self.tool)
         after_error: Ending = "failed" if marks.idempotent else "unknown"  # what may be repeated is in no doubt
-        try:
-            value = await self.endpoints.call(
-                f"tool:{tool.name}",
-                once,
-                retry=lambda error: _again(error, marks),
-                counts=lambda error: not isinstance(error, ToolFailed) or isinstance(error, ToolUnavailable),
-                within_s=self.seconds,
-            )
-        except (ToolFailed, NeverStarted) as error:
+        if isinstance(error, (ToolFailed, NeverStarted)):
             return "failed", _cut(str(error))
-        except NoAnswer:
-            waited = min(marks.timeout_s, self.seconds)
-            return after_error, f"{tool.name} did not answer within {waited:g} s"
-        except Crashed as crash:
-            return after_error, _cut(f"{tool.name} tried to end the process ({crash})")
-        except Exception as error:  # noqa: BLE001 - a tool may raise anything; the model is told
-            return after_error, _cut(f"{type(error).__name__}: {_words(error)}")
-        return "done", _as_text(value)
+        if isinstance(error, NoAnswer):
+            waited = min(marks.timeout_s, self.step.seconds)
+            return after_error, f"{self.tool.name} did not answer within {waited:g} s"
+        if isinstance(error, Crashed):
+            return after_error, _cut(f"{self.tool.name} tried to end the process ({error})")
+        return after_error, _cut(f"{type(error).__name__}: {_words(error)}")
+
+    def _speaks_against(self, error: Exception) -> bool:
+        """Whether the tool itself is in trouble, not its caller."""
+        if isinstance(error, NoAnswer):  # a caller may have less time than the tool needs
+            return self.step.seconds >= marks_of(self.tool).timeout_s
+        return isinstance(error, (ToolUnavailable, OSError)) or transient(error) is not False
+
+
+class Unsuccessful(Exception):
+    """A transactional attempt that was rolled back: `recorded` is its row, `cause` what the tool raised."""
+
+    def __init__(self, recorded: Recorded, cause: Exception) -> None:
+        self.recorded, self.cause = recorded, cause
+        super().__init__(str(cause))
+
+
+def cause_of(error: Exception) -> Exception:
+    """What the tool itself raised."""
+    return error.cause if isinstance(error, Unsuccessful) else error
 
 
 def _again(error: Exception, marks: Marks) -> bool | float:
@@ -73,7 +108,7 @@ def _again(error: Exception, marks: Marks) -> bool | float:
     return isinstance(error, OSError) or transient(error)
 
 
-def _misfit(registered: BaseTool, given: dict[str, Any]) -> str | None:
+def misfit(registered: BaseTool, given: dict[str, Any]) -> str | None:
     """Why the arguments are refused. Told before the tool runs, it leaves nothing in doubt.
 
     The box misses validators beside a hidden parameter, and the tool may be newer than the call.
