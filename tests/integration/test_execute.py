@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pydantic import BaseModel, model_validator
 
 from checkpoints.database import Pool
 from graph.context import Step
-from graph.errors import ToolFailed
+from graph.errors import ToolFailed, ToolUnavailable
 from graph.state import Call
 from tests.integration.tools_bench import Bench, bench_on
 from tools.attempt import MAX_CHARS
@@ -265,3 +266,74 @@ async def test_a_plain_langchain_tool_runs_as_high_risk_untrusted_and_once(build
     assert bench.executor.assess("book", {"room": "A"}).risk == "high"
     assert (json.loads(first.text), first.untrusted, again.reused, done) == ({"booked": "A"}, True, True, ["A"])
     assert Marks().effect
+
+
+async def test_all_writes_of_a_transactional_tool_go_when_it_fails(build: Build, pool: Pool) -> None:
+    tries = itertools.count(1)
+
+    @tool(risk="low", untrusted_output=False, idempotent=False, transactional=True)
+    async def act(how: str, context: Injected) -> str:
+        """Act.
+
+        Args:
+            how: It ends.
+        """
+        async with context.database() as connection:
+            await connection.execute("INSERT INTO written VALUES (%s)", (how,))
+        async with context.database() as connection:
+            await connection.execute("INSERT INTO written VALUES (%s)", (how,))
+        if how == "fails":
+            raise ToolFailed("no")
+        if how == "away at first" and next(tries) == 1:
+            raise ToolUnavailable("later", retry_after_s=0)
+        return "done"
+
+    async with pool.connection() as connection:
+        await connection.execute("CREATE TABLE written (how TEXT)")
+    bench = build(act)
+
+    failed, came_back = await bench.run("act", how="fails"), await bench.run("act", how="away at first")
+
+    async with pool.connection() as connection:
+        rows = await (await connection.execute("SELECT how FROM written")).fetchall()
+    assert (failed.ok, came_back.ok) == (False, True)
+    assert [row["how"] for row in rows] == ["away at first"] * 2
+    assert await bench.states() == ["failed", "done"]
+
+
+async def test_a_call_is_not_begun_when_the_time_of_the_run_is_over(build: Build) -> None:
+    bench = build(_acting(lambda: "never"))
+
+    result = await bench.executor.run(_call("act"), replace(bench.step("t"), seconds=-1), occurrence=0)
+
+    assert "was not begun" in result.text
+    assert (result.ok, result.doubt, await bench.states()) == (False, None, ["failed"])
+
+
+async def test_a_call_may_take_no_longer_than_the_run_has_left(build: Build) -> None:
+    bench = build(_acting(_never, idempotent=True, risk="low"))
+
+    result = await bench.executor.run(_call("act"), replace(bench.step("t"), seconds=0.05), occurrence=0)
+
+    assert "did not answer within 0.05 s" in result.text
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds", "failing"),
+    [
+        (ToolFailed("no such customer"), 60, ""),
+        (KeyError("a bug"), 60, ""),
+        (ConnectionError("gone"), 60, "failing"),
+        (None, 0.01, ""),
+    ],
+)
+async def test_a_tools_breaker_opens_for_its_own_trouble_alone(
+    build: Build, error: Exception | None, seconds: float, failing: str
+) -> None:
+    bench = build(_acting(_raising(error) if error else _never, idempotent=False, risk="low"))
+
+    for occurrence in range(6):
+        step = replace(bench.step(f"t{occurrence}"), seconds=seconds)
+        last = await bench.executor.run(_call("act"), step, occurrence=0)
+
+    assert ("is failing" in last.text) == bool(failing)
