@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.lifespan import Opened
 from graph.context import Context
-from tests.integration.conftest import Script, calls, decide, results_of
+from tests.integration.conftest import Script, calls, decide, results_of, say
 from tests.integration.test_doubt import RING, Bell, _asked
 
 
