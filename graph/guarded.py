@@ -21,8 +21,11 @@ _log = logging.getLogger(__name__)
 Node = Callable[..., Awaitable[dict[str, Any]]]
 
 
-def guarded(node: Node, outcome: Outcome) -> Node:
-    """The node; any error nobody foresaw ends the run in `outcome`, and is logged with its traceback."""
+def guarded(node: Node, outcome: Outcome, *, last: bool = False) -> Node:
+    """The node; any error nobody foresaw ends the run in `outcome`, and is logged with its traceback.
+
+    No node follows the `last` one to give the answer, so what it leaves is replaced here.
+    """
 
     @functools.wraps(node)  # LangGraph reads from its signature what to hand over
     async def run(*args: Any, **named: Any) -> dict[str, Any]:
@@ -32,6 +35,9 @@ def guarded(node: Node, outcome: Outcome) -> Node:
             raise
         except Exception as error:  # noqa: BLE001 - that is what it is for
             _log.exception("node %s failed", node.__name__)
-            return {"outcome": outcome, "reason": f"{node.__name__} failed: {type(error).__name__}: {error}"}
+            why = f"{node.__name__} failed: {type(error).__name__}: {error}"
+            # Else the state would keep the answer of an earlier run, and calls and results nobody waits for.
+            answered = {"answer": f"Stopped: {why}.", "calls": [], "untrusted": []} if last else {}
+            return {"outcome": outcome, "reason": why, **answered}
 
     return run

@@ -33,7 +33,7 @@ def build() -> StateGraph[State, Context, Input, State]:
     }
     for node, broken in nodes.items():  # Any: nodes receive a Run where the published schema says Context
         described = {"description": node.__doc__.split("\n")[0]}
-        graph.add_node(node.__name__, guarded(node, broken), metadata=described)
+        graph.add_node(node.__name__, guarded(node, broken, last=node is finish), metadata=described)
 
     graph.add_conditional_edges(START, routing.on_entry)
     graph.add_conditional_edges("reason", routing.after_reason)

@@ -25,6 +25,9 @@ TYPES = ("approve", "edit", "reject", "respond", "cancel")
 ANOTHER = "it was given to another question than this one"
 """Why a bare answer is not taken when what is asked has changed since its sender was shown it."""
 
+IN_DOUBT = "in_doubt"
+"""Key in the artifact (no provider is sent it) of a result that says a call was left in doubt: its arguments."""
+
 _INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
 _DOUBT_TYPES = {"approve": "retry", "respond": "done", "reject": "abandon"}
 """What the request's vocabulary means for an effect in doubt. An `approve` that was not given to this very
@@ -187,7 +190,12 @@ def told(row: Approval) -> ToolMessage:
         name=row.tool,
         id=f"r-{row.call_id}",
         status="success" if good else "error",
+        artifact={IN_DOUBT: row.args} if _left_in_doubt(row) else None,
     )
+
+
+def _left_in_doubt(row: Approval) -> bool:
+    return bool(row.effect_key) and row.status == "cancelled" and not (row.decision or {}).get("ledger")
 
 
 def _told_of_doubt(row: Approval, said: str | None) -> tuple[dict[str, str], bool]:
@@ -196,7 +204,8 @@ def _told_of_doubt(row: Approval, said: str | None) -> tuple[dict[str, str], boo
         stands = {"done": "it happened", "failed": "it did not happen"}.get(ledger, "another run is at it")
         return {row.status: f"This was settled before a person decided: {stands}."}, ledger == "done"
     return {
-        "cancelled": "This was cut off and may have happened. A person left it so and stopped the run.",
+        "cancelled": "This was cut off and may have happened. A person left it so and stopped the run: its row in the "
+        "effect ledger stays unknown.",
         "done": f"This happened, as a person found: {said or 'no more is known'}.",
         "abandoned": "This was cut off and may have happened. A person gave it up: "
         f"{said or 'no reason given'}. Do not try it again.",

@@ -67,6 +67,16 @@ def of_reply(message: AIMessage) -> Fault | None:
     return None
 
 
+def partial(message: AIMessage) -> AIMessage | None:
+    """The text of a reply that was cut off, without its calls; None when it had none, or was whole or refused."""
+    fault = of_reply(message)
+    cut = fault is not None and fault.kind != "refusal" and message.response_metadata.get("finish_reason") == "length"
+    text = str(message.text)
+    if not cut or not without_invisible(text).strip():
+        return None
+    return AIMessage(text, id=message.id, response_metadata={"finish_reason": "length"})
+
+
 def kind_of(found: Assessment) -> Kind:
     """How a call that can't run is counted."""
     return "bad_arguments" if found.known else "unknown_tool"

@@ -9,6 +9,16 @@ from langgraph.runtime import Runtime
 
 from graph.context import Run
 from graph.state import Call, Outcome, State, no_usage
+from nodes.decisions import IN_DOUBT
+
+NOT_DONE, IN_DOUBT_STILL, SETTLED = "Not done", "In doubt, may have happened", "Settled by a person, then not followed"
+
+TOLD = {
+    NOT_DONE: "Not run",
+    IN_DOUBT_STILL: "This was cut off and may have happened; nobody settled it",
+    SETTLED: "This was cut off and a person settled it; the run ended before a result of what they decided came",
+}
+"""How a call without a result stands, as a person is told it, and what the model is told."""
 
 
 async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -49,20 +59,46 @@ def _answer(state: State, left: list[Call], why: str) -> str:
         parts.append(said)
     if done := _done(state):
         parts.append("Done: " + ", ".join(done) + ".")
-    for what, doubt in (("Not done", False), ("In doubt, may have happened", True)):
-        if names := [f"{call['name']}({call['args']})" for call in left if ("effect_key" in call) is doubt]:
-            parts.append(f"{what}: {', '.join(names)}.")
+    groups = {what: [_named(call["name"], call["args"]) for call in left if _standing(call) == what] for what in TOLD}
+    groups[IN_DOUBT_STILL] = [*_left_in_doubt(state), *groups[IN_DOUBT_STILL]]
+    parts += [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
     return " ".join(parts)
 
 
-def _last_words(state: State) -> str:
-    """The newest text the agent itself wrote since the person last spoke."""
+def _standing(call: Call) -> str:
+    """How a call without a result stands."""
+    if "effect_key" not in call:
+        return NOT_DONE
+    # One that is asked about again after a retry still has the approval of that retry.
+    return SETTLED if "approval_id" in call and call["status"] == "ready" else IN_DOUBT_STILL
+
+
+def _left_in_doubt(state: State) -> list[str]:
+    """Calls a person cancelled in this run without settling them: their results say so."""
+    found: list[str] = []
     for message in reversed(state["messages"]):
         if isinstance(message, HumanMessage):
-            return ""
-        if isinstance(message, AIMessage) and str(message.text).strip():
-            return str(message.text).strip()
-    return ""
+            break
+        if isinstance(message, ToolMessage) and isinstance(message.artifact, dict) and IN_DOUBT in message.artifact:
+            found.insert(0, _named(str(message.name), message.artifact[IN_DOUBT]))
+    return found
+
+
+def _named(tool: str, args: dict[str, Any]) -> str:
+    return f"{tool}({args})"
+
+
+def _last_words(state: State) -> str:
+    """The newest text the agent itself wrote since the person last spoke; one that was cut off does not hide it."""
+    said: list[str] = []
+    for message in reversed(state["messages"]):
+        if isinstance(message, HumanMessage):
+            break
+        if isinstance(message, AIMessage) and (text := str(message.text).strip()):
+            said.insert(0, text)
+            if message.response_metadata.get("finish_reason") != "length":
+                break
+    return " ".join(said)
 
 
 def _done(state: State) -> list[str]:
@@ -73,6 +109,5 @@ def _done(state: State) -> list[str]:
 
 def not_run(call: Call, why: str) -> ToolMessage:
     """Histories stay valid for every provider: no call without a result."""
-    doubt = "effect_key" in call
-    text = f"This was cut off and may have happened; nobody settled it: {why}." if doubt else f"Not run: {why}."
+    text = f"{TOLD[_standing(call)]}: {why}."
     return ToolMessage(text, tool_call_id=call["id"], name=call["name"], id=f"r-{call['id']}", status="error")

@@ -34,13 +34,15 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             reply = await asked.usable_reply([*prompts.conversation(state), *prompts.notes(usage, context)])
     except LimitReached as reached:
         usage["iterations"] -= asked.requests == 0
-        return _end(reached.outcome, "; ".join([reached.why, *reached.failures]), await budget.close())
+        why = "; ".join([reached.why, *reached.failures])
+        return _end(reached.outcome, why, await budget.close(), asked.partial)
     except TimeoutError:
-        return _end("stopped_deadline", f"time: {context.max_seconds:g} s passed in a call", await budget.close())
+        why = f"time: {context.max_seconds:g} s passed in a call"
+        return _end("stopped_deadline", why, await budget.close(), asked.partial)
     except ModelFailed as failed:
-        return _end("model_failed", "; ".join(failed.reasons), await budget.close())
+        return _end("model_failed", "; ".join(failed.reasons), await budget.close(), asked.partial)
     except BadSetting as gone:  # such as a script whose file was deleted since the run began
-        return _end("model_failed", str(gone), await budget.close())
+        return _end("model_failed", str(gone), await budget.close(), asked.partial)
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
     calls, refusals = sort_calls(message, services.tools, usage, context)
@@ -75,6 +77,8 @@ class Asking:
     budget: RunBudget
     requests: int = 0
     """Made so far in this pass."""
+    partial: AIMessage | None = None
+    """The longest text a cut-off reply had: the best there is when none follows that can be used."""
 
     async def usable_reply(self, prompt: list[BaseMessage]) -> Reply:
         """A reply that can be used. Its fault is shown to each member once, then the next one is asked.
@@ -107,10 +111,15 @@ class Asking:
             if fault is None:
                 return reply
             faults.count(usage, fault.kind)
+            self._keep(faults.partial(reply.message))
             usage["strikes"] += 1
             reasons.append(f"{reply.model}: {fault.told}")
             told = [HumanMessage(prompts.REPAIR.format(problem=fault.told))] if usage["strikes"] % 2 else []
         raise ModelFailed(reasons)
+
+    def _keep(self, partial: AIMessage | None) -> None:
+        if partial and (self.partial is None or len(partial.text) >= len(self.partial.text)):
+            self.partial = partial
 
     def _count(self, failures: int) -> None:
         self.requests += 1
@@ -172,5 +181,6 @@ def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage], usage
     return message if calls == message.tool_calls else message.model_copy(update={"tool_calls": calls})
 
 
-def _end(outcome: Outcome, why: str, usage: Usage) -> dict[str, Any]:
-    return {"outcome": outcome, "reason": why, "usage": usage}
+def _end(outcome: Outcome, why: str, usage: Usage, partial: AIMessage | None = None) -> dict[str, Any]:
+    kept = {"messages": [partial]} if partial else {}
+    return {"outcome": outcome, "reason": why, "usage": usage, **kept}

@@ -135,7 +135,10 @@ async def test_cancelling_stops_the_run_and_leaves_the_doubt(services: Opened, s
     report = await runs.resume("t", context=Context())
 
     assert report["outcome"] == "cancelled"
-    assert "may have happened" in (await results_of(runs, "t"))["ring"]
+    said = (await results_of(runs, "t"))["ring"]
+    assert "may have happened" in said
+    assert "its row in the effect ledger stays unknown" in said
+    assert report["answer"].endswith("In doubt, may have happened: ring({'bell': 'front'}).")
     assert await _states(services) == [("unknown", 1)]
 
 

@@ -97,6 +97,22 @@ async def test_a_hanging_call_is_charged_at_its_worst(runs: Runs, script: Script
     assert report["usage"]["cost_usd"] == pytest.approx(0.1)
 
 
+async def test_calls_over_the_limit_are_stopped_before_any_of_them_runs(services: Opened, script: Script) -> None:
+    seen: list[tuple[str, Any]] = []
+    runs = Runs(opened=services, progress=lambda node, change: seen.append((node, change)))
+
+    report = await runs.start(
+        "go", thread_id="t", context=script(calls(LIST), calls(LIST, LIST), say("never"), max_tool_calls=2)
+    )
+
+    assert report["outcome"] == "stopped_tool_calls"
+    assert [node for node, _ in seen] == ["reason", "act", "sanitize", "reason", "finish"]
+    assert seen[3][1]["outcome"] == "stopped_tool_calls"
+    assert report["usage"]["tool_calls"] == 1
+    *_, first, second = await messages_of(runs, "t")
+    assert [str(m.text) for m in (first, second)] == ["Not run: tool calls: 2 more after 1 of 2."] * 2
+
+
 @pytest.mark.parametrize(
     ("answer", "shown"), [("done", "done"), ("  0  ", "0"), ("\nNothing to do.\n", "Nothing to do.")]
 )

@@ -78,3 +78,21 @@ async def test_a_script_that_vanished_since_the_run_began_ends_it_typed(
 async def test_a_limit_on_a_tool_that_is_not_there_is_refused(runs: Runs, script: Script) -> None:
     with pytest.raises(BadSetting, match="there is no tool send_emial"):
         await runs.start("go", thread_id="t", context=script(say("x"), tool_limits="send_emial=1"))
+
+
+async def test_a_finish_that_breaks_gives_its_own_answer_and_leaves_nothing_of_the_run(
+    services: Opened, script: Script
+) -> None:
+    whole = Runs(opened=services, progress=lambda _node, _change: None)
+    await whole.start("go", thread_id="t", context=script(say("an earlier answer")))
+    broken: Any = Broken(services.services.telemetry, "annotate_run")
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, telemetry=broken))
+
+    report = await Runs(opened=engine, progress=lambda _node, _change: None).start(
+        "again", thread_id="t", context=script(calls(LIST, READ), max_tool_calls=1)
+    )
+
+    assert (report["outcome"], report["answer"]) == ("tool_failed", "Stopped: finish failed: KeyError: 'a bug'.")
+    assert (await whole.known("t")).values["calls"] == []
+    later = await whole.start("once more", thread_id="t", context=script(say("better")))
+    assert (later["outcome"], later["answer"]) == ("completed", "better")
