@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from app.lifespan import Opened
+from graph.durable import check_tool_limits
 from graph.errors import BadSetting
+from services.rates import RateLimit
 
 
 async def examine(opened: Opened) -> list[dict[str, Any]]:
-    """One row a check: {"check", "ok", "status"}. Opening the services has proven the database already."""
+    """One row a check: {"check", "ok", "status"}.
+
+    Opening the services has proven the database, the rates and Redis already: it refuses what does not hold.
+    """
     settings = opened.settings
     async with opened.pool.connection() as connection:
         row: dict[str, Any] | None = await (
@@ -26,6 +32,13 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         chain, runs = str(error), False
     else:
         runs = True
+    limits = f"ok: {settings.tool_limits}" if settings.tool_limits.strip() else "not set: only the limit on all calls"
+    try:
+        check_tool_limits(settings.tool_limits, opened.services.tools)
+    except BadSetting as error:
+        limits, limited = str(error), False
+    else:
+        limited = True
     workspace = settings.workspace
     there = await asyncio.to_thread(workspace.is_dir)
     engine = "DATABASE_URL" if settings.database_url else "embedded"
@@ -33,9 +46,17 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("database", f"ok: {engine}, Postgres {row['postgres']}"),
         _row("schema", f"ok: version {row['schema']}"),
         _row("model chain", chain, ok=runs),
+        _row("tool limits", limits, ok=limited),
+        _row("rates", _rates(settings.rates)),
+        _row("redis", "ok: answers" if settings.redis_url else "not set: breakers and rates are this process's own"),
         _row("workspace", f"ok: {workspace}" if there else f"no folder {workspace}: set BALLAST_WORKSPACE", ok=there),
         _row("encryption", "on" if settings.encryption_key else "off: set BALLAST_ENCRYPTION_KEY"),
     ]
+
+
+def _rates(rates: Mapping[str, RateLimit]) -> str:
+    told = ",".join(f"{name}={one.calls}/{one.seconds:g}" for name, one in rates.items())
+    return f"ok: {told}" if told else "not set: only what tools declare"
 
 
 def _row(check: str, status: str, *, ok: bool = True) -> dict[str, Any]:

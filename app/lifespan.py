@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from checkpoints.spending import PostgresSpending
 from graph.context import Services
+from graph.errors import BadSetting
 from services import settings as environment
 from services.clock import SystemClock
 from services.endpoints import open_endpoints
@@ -29,6 +30,7 @@ from services.settings import Settings
 from services.telemetry import open_telemetry
 from tools import office
 from tools.execute import Executor
+from tools.registry import ToolBox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,14 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
     """Open everything; the embedded Postgres starts when no DATABASE_URL is set.
 
     Raises:
-        BadSetting: a setting does not hold.
+        BadSetting: a setting does not hold; a rate for a tool that is not there is one.
         DatabaseUnavailable: no Postgres, or a schema this code can't use.
     """
     chosen = settings
     if chosen is None:
         chosen = await asyncio.to_thread(environment.load)
+    box = office.toolbox()
+    _check_rates(chosen.rates, box)
     async with AsyncExitStack() as stack:
         telemetry = await stack.enter_async_context(open_telemetry())
         url = chosen.database_url
@@ -73,7 +77,6 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)
         ledger, approvals = Ledger(pool), PostgresApprovals(pool)
-        box = office.toolbox()
         declared = {f"tool:{name}": RateLimit(calls=n, seconds=s) for name, (n, s) in box.rates().items()}
         endpoints = await stack.enter_async_context(open_endpoints(chosen, rates=declared))
         models = ModelChain(chosen, endpoints)
@@ -103,3 +106,10 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             locks=locks,
             services=services,
         )
+
+
+def _check_rates(names: Iterable[str], box: ToolBox) -> None:
+    """Refuse a rate of a tool that is not there: a misspelled one would hold nothing."""
+    tools = (name.removeprefix("tool:") for name in names if name.startswith("tool:"))
+    if unknown := sorted(tool for tool in tools if box.get(tool) is None):
+        raise BadSetting(f"BALLAST_RATES: there is no tool {', '.join(unknown)}: see 'ballast tools'")

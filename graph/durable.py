@@ -16,7 +16,7 @@ from checkpoints.claims import CLAIM_KEY
 from graph import client_input
 from graph.approvals import Approvals
 from graph.client_input import Answer
-from graph.context import Context, Run, Services, limits_by_tool
+from graph.context import Context, Run, Services, Tools, limits_by_tool
 from graph.errors import AlreadyDecided, BadSetting
 from graph.state import Input, State
 from nodes.finish import not_run
@@ -82,7 +82,7 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
             answers=answer.by_id,
             bare_answer=answer.bare,
         )
-        _check_tool_limits(run)
+        check_tool_limits(run.explicit.get("tool_limits", run.services.defaults.tool_limits), run.services.tools)
         input = client_input.checked(input, run.settings())  # noqa: A001
         thread_id = configurable.get("thread_id")
         stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run
@@ -192,13 +192,13 @@ async def _check_in_time(approvals: Approvals, answer: Answer, thread_id: str, c
     return "" if times <= 1 else UNCLEAR.format(times=times)
 
 
-def _check_tool_limits(run: Run) -> None:
+def check_tool_limits(text: str, tools: Tools) -> None:
     """Refuse a limit on a tool that is not there: a misspelled one would hold nothing.
 
     Raises:
         BadSetting: see above.
     """
-    limits = limits_by_tool(run.explicit.get("tool_limits", run.services.defaults.tool_limits))
-    known = {tool.name for tool in run.services.tools.offered()} if limits else set()
+    limits = limits_by_tool(text)
+    known = {tool.name for tool in tools.offered()} if limits else set()
     if unknown := sorted(set(limits) - known):
         raise BadSetting(f"tool_limits: there is no tool {', '.join(unknown)}: see 'ballast tools'")

@@ -184,7 +184,7 @@ class Breakers:
             await admission.circuits.failed(admission, error)
 
     async def left(self, admission: Admission) -> None:
-        """The call was cancelled: it says nothing of the endpoint, and another one may probe."""
+        """The call ended before the endpoint did: it says nothing of it, and another one may probe."""
         if admission.release is not None:
             with self._watched(admission):
                 await admission.release()

@@ -51,13 +51,14 @@ class Endpoints:
         retry: Callable[[Exception], bool | float],
         within_s: float,
         attempts: int = 3,
-        counts: Callable[[Exception], bool] | None = None,
+        counts: Callable[[Exception], bool | None] | None = None,
     ) -> T:
         """What `once` returns, asked up to `attempts` times.
 
         `retry` says of an error whether to ask again: no, yes after a backoff, or after so many seconds.
         No wait lasts beyond `within_s` seconds from now; how long `once` takes is its own affair.
-        `counts` says which errors speak against the endpoint; left out, those that `retry` would retry.
+        `counts` says which errors speak against the endpoint, and which for it: it answered. None of an error
+        says nothing of it, since it was not asked. Left out, those that `retry` would retry speak against it.
 
         Raises:
             Exception: the last error of `once`.
@@ -110,7 +111,10 @@ class Endpoints:
         try:
             answer = await once()
         except Exception as error:
-            if judge.counts(error):
+            against = judge.counts(error)
+            if against is None:
+                await self._breakers.left(admission)
+            elif against:
                 await self._breakers.failed(admission, error)
             else:
                 await self._breakers.succeeded(admission)
@@ -135,7 +139,9 @@ class _Refused(Exception):
 class _Judge:
     """The caller's view of an error, asked once for each."""
 
-    def __init__(self, retry: Callable[[Exception], bool | float], counts: Callable[[Exception], bool] | None) -> None:
+    def __init__(
+        self, retry: Callable[[Exception], bool | float], counts: Callable[[Exception], bool | None] | None
+    ) -> None:
         self._retry, self._counts = retry, counts
         self._judged: tuple[Exception | None, bool | float] = (None, False)
 
@@ -146,8 +152,8 @@ class _Judge:
         told = self._told(error)
         return told if isinstance(told, bool) or 0 <= told <= LONGEST_RETRY_AFTER_S else False
 
-    def counts(self, error: Exception) -> bool:
-        """Whether it speaks against the endpoint."""
+    def counts(self, error: Exception) -> bool | None:
+        """Whether it speaks against the endpoint; None: it says nothing of it."""
         return self._told(error) is not False if self._counts is None else self._counts(error)
 
     def _told(self, error: Exception) -> bool | float:
@@ -171,7 +177,7 @@ async def open_endpoints(
     """Endpoints as the settings say; `rates` are those that tools declare, which BALLAST_RATES overrules.
 
     Raises:
-        BadSetting: Redis is set, and its client is not installed or nothing answers there.
+        BadSetting: Redis is set, and its client is not installed, its address is no good or nothing answers there.
     """
     async with AsyncExitStack() as stack:
         redis = None

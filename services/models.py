@@ -122,8 +122,9 @@ def _again(error: Exception) -> bool | float:
     return isinstance(error, Failed) and transient(error.error)
 
 
-def _speaks_against(error: Exception) -> bool:
-    return _again(error) is not False
+def _speaks_against(error: Exception) -> bool | None:
+    # Anything else was raised around the question: no room in a budget, or our own database.
+    return _again(error) is not False if isinstance(error, Failed) else None
 
 
 async def _attempt(member: Member, question: Question, budget: Budget) -> AIMessage:

@@ -14,12 +14,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from graph.errors import BadSetting
+from services.settings import REDIS_FORM
 
 PREFIX = "ballast"
 ANSWER_S = 1.0
 """Longest one answer is waited for."""
 PAUSE_S = 10.0
 """After a failure, how long this process goes on by itself before it asks again."""
+
+UNREADABLE = f"BALLAST_REDIS_URL must be {REDIS_FORM}; the client does not take its options or its host"
+UNFIT = (ValueError, TypeError, AttributeError)
+"""What the client raises, when it connects, for an option it does not know or a host that is no name."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,13 +69,20 @@ async def open_redis(url: str) -> AsyncIterator[RedisLink]:
     """Connect.
 
     Raises:
-        BadSetting: nothing answers there.
+        BadSetting: nothing answers there, or the address has a part that the client does not take.
     """
-    # One retry, for a connection that went stale; more would keep calls waiting for a Redis that is gone.
-    client = Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 1))
+    try:
+        # One retry, for a connection that went stale; more would keep calls waiting for a Redis that is gone.
+        client = Redis.from_url(
+            url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 1)
+        )
+    except ValueError:
+        raise BadSetting(UNREADABLE) from None
     try:
         try:
             await client.ping()
+        except UNFIT:
+            raise BadSetting(UNREADABLE) from None
         except (RedisError, OSError) as error:
             raise BadSetting(
                 f"BALLAST_REDIS_URL: no Redis answers at {_place(url)} ({type(error).__name__}): "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -23,6 +24,7 @@ HIDDEN = ("database_url", "encryption_key", "smtp_url", "openai_api_key", "opena
 """Settings whose value may hold a secret: never shown in an error."""
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+REDIS_FORM = "redis://USER:PASSWORD@HOST:PORT/NUMBER, a special character in the password written as %XX"
 
 
 class Settings(LocalContext, BaseSettings):
@@ -91,6 +93,8 @@ class Settings(LocalContext, BaseSettings):
     def _check_redis_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(REDIS_SCHEMES):
             raise ValueError("a redis://, rediss:// or unix:// address")
+        if value is not None and not _splits(value):
+            raise ValueError(REDIS_FORM)
         return value
 
     @model_validator(mode="after")
@@ -98,6 +102,17 @@ class Settings(LocalContext, BaseSettings):
         if "model" not in self.model_fields_set and self.openai_api_key:
             self.model = DEFAULT_OPENAI_MODEL
         return self
+
+
+def _splits(address: str) -> bool:
+    """Whether host and port can be told; the parser's own words may show a part of the password."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return False
+    # An unescaped / or # in a password ends the host before it.
+    return port != 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}"
 
 
 def load(**explicit: Any) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graph.budget import Place, Reserved, Spent
+from graph.budget import Place, Reserved, Spending, Spent
 from graph.context import LocalContext
 from graph.state import no_usage
 from services.budget import RunBudget
@@ -23,11 +23,11 @@ class Untold:
         pass
 
 
-def budget(**limits: Any) -> RunBudget:
+def budget(spending: Spending | None = None, **limits: Any) -> RunBudget:
     """The budget of a run that has spent nothing yet."""
     place = Place(thread_id="t", checkpoint_id="c", node="n")
     limited = LocalContext(**{"max_usd": 10_000, "max_tokens": 100_000_000, **limits})
-    return RunBudget(limits=limited, usage=no_usage(), place=place, spending=Untold(), clock=FixedClock())
+    return RunBudget(limits=limited, usage=no_usage(), place=place, spending=spending or Untold(), clock=FixedClock())
 
 
 def spent_of(one: RunBudget) -> Spent:

@@ -120,6 +120,7 @@ def test_a_replay_starts_at_a_node_the_hint_names(ballast: Ballast, script: Scri
     [
         ({"BALLAST_WORKSPACE": "/no/such/folder"}, "workspace"),
         ({"BALLAST_MODEL": "scripted:nowhere.yaml"}, "model chain"),
+        ({"BALLAST_TOOL_LIMITS": "nope=1"}, "tool limits"),
     ],
 )
 def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
@@ -130,8 +131,22 @@ def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
     rows = {row["check"]: row["ok"] for row in json.loads(done.stdout)}
     assert done.returncode == 2
     assert [check for check, ok in rows.items() if not ok] == [failed]
-    assert set(rows) == {"database", "schema", "model chain", "workspace", "encryption"}
+    assert list(rows) == [
+        *("database", "schema", "model chain", "tool limits", "rates", "redis", "workspace", "encryption")
+    ]
     assert ballast("doctor").returncode == 0
+
+
+def test_doctor_tells_limits_and_rates_that_hold(ballast: Ballast) -> None:
+    limits = {"BALLAST_TOOL_LIMITS": "send_email=3", "BALLAST_RATES": "tool:send_email=1/60,openai:any=5/0.5"}
+
+    done = ballast("doctor", "--json", **limits)
+
+    told = {row["check"]: row["status"] for row in json.loads(done.stdout)}
+    assert done.returncode == 0
+    assert told["tool limits"] == "ok: send_email=3"
+    assert told["rates"] == "ok: tool:send_email=1/60,openai:any=5/0.5"
+    assert told["redis"].startswith("not set: ")
 
 
 def test_a_script_with_a_wrong_field_names_file_turn_and_field(ballast: Ballast, script: Script) -> None:
@@ -145,6 +160,8 @@ def test_a_script_with_a_wrong_field_names_file_turn_and_field(ballast: Ballast,
         ({"BALLAST_MAX_ITERATIONS": "-3"}, "BALLAST_MAX_ITERATIONS"),
         ({"BALLAST_ENCRYPTION_KEY": "short"}, "16, 24 or 32 bytes"),
         ({"BALLAST_MODEL": "nonsense"}, "nonsense"),
+        ({"BALLAST_RATES": "tool:list_files=1/60,tool:nope=1/60"}, "BALLAST_RATES: there is no tool nope: see"),
+        ({"BALLAST_REDIS_URL": "redis://u:se[s3cret@h"}, "BALLAST_REDIS_URL must be redis://USER:PASSWORD@"),
     ],
 )
 def test_a_bad_environment_is_one_line(ballast: Ballast, variables: dict[str, str], said: str) -> None:

@@ -9,15 +9,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from services.endpoints import open_endpoints
+from services.endpoints import endpoints_of, open_endpoints
 from services.rates import RateLimit
+from services.redis_link import PAUSE_S, RedisLink, open_redis
 from services.refusals import EndpointFailing, RateLimited
 from services.settings import Settings, load
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 ASKS = """
@@ -36,7 +41,7 @@ async def main():
         ends = []
         for _ in range(int(sys.argv[3])):
             try:
-                await asked.call(sys.argv[1], once, retry=lambda e: True, attempts=1, within_s=0.2)
+                await asked.call(sys.argv[1], once, retry=lambda e: True, attempts=1, within_s=1)
                 ends.append("ok")
             except Exception as error:
                 ends.append(type(error).__name__)
@@ -61,11 +66,16 @@ def redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    with serving([binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]) as server:
+        yield f"redis://127.0.0.1:{port}", server
+
+
+@contextmanager
+def serving(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert any(b"Ready to accept connections" in line for line in server.stdout)
-        yield f"redis://127.0.0.1:{port}", server
+        yield server
         server.kill()
 
 
@@ -101,6 +111,15 @@ async def down() -> str:
     raise Down
 
 
+async def let_through(ask: Callable[[], Awaitable[T]]) -> T:
+    """What it gives once no breaker refuses it: purgatory and Redis read the machine's clock."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(EndpointFailing):
+                return await ask()
+            await asyncio.sleep(0.005)
+
+
 async def test_two_processes_share_a_breaker(redis: tuple[str, subprocess.Popen[bytes]]) -> None:
     url, _ = redis
     pair = [process(url, "x", "down", "2") for _ in range(2)]
@@ -118,24 +137,23 @@ async def test_two_processes_share_a_rate(redis: tuple[str, subprocess.Popen[byt
 
 async def test_a_probe_that_is_killed_gives_its_place_back(redis: tuple[str, subprocess.Popen[bytes]]) -> None:
     url, _ = redis
-    async with open_endpoints(settings(url, 0.3)) as asked:
+    async with open_endpoints(settings(url, 0.05)) as asked:
         for _ in range(4):
             with pytest.raises(Down):
                 await asked.call("x", down, retry=lambda _: True, attempts=1, within_s=0.2)
-        await asyncio.sleep(0.31)  # purgatory reads the machine's clock
-        with process(url, "x", "hang", "1", seconds=0.3) as probe:
+        await let_through(lambda: asked._breakers.check("x"))
+        with process(url, "x", "hang", "1", seconds=0.05) as probe:
             assert probe.stdout is not None
             assert await asyncio.to_thread(probe.stdout.readline) == "begun\n"
             with pytest.raises(EndpointFailing, match="another call is trying it now"):
                 await asked.call("x", yes, retry=lambda _: True, within_s=0.2)
             probe.send_signal(signal.SIGKILL)
-        await asyncio.sleep(0.31)  # the claim ends in Redis
-        assert await asked.call("x", yes, retry=lambda _: True, within_s=0.2) == "yes"
+        assert await let_through(lambda: asked.call("x", yes, retry=lambda _: True, within_s=0.2)) == "yes"
         assert await asked.call("x", yes, retry=lambda _: True, within_s=0.2) == "yes"
 
 
 async def test_one_of_twenty_probes(redis: tuple[str, subprocess.Popen[bytes]]) -> None:
-    async with open_endpoints(settings(redis[0], 0.2)) as asked:
+    async with open_endpoints(settings(redis[0], 0.05)) as asked:
         side_by_side = asyncio.Barrier(4)
 
         async def down_together() -> None:
@@ -144,7 +162,7 @@ async def test_one_of_twenty_probes(redis: tuple[str, subprocess.Popen[bytes]]) 
 
         failing = (asked.call("x", down_together, retry=lambda _: True, attempts=1, within_s=5) for _ in range(4))
         assert {type(end) for end in await asyncio.gather(*failing, return_exceptions=True)} == {Down}
-        await asyncio.sleep(0.21)
+        await let_through(lambda: asked._breakers.check("x"))
         go = asyncio.Event()
         calls = [asyncio.create_task(asked.call("x", go.wait, retry=lambda _: True, within_s=5)) for _ in range(20)]
         refused = asyncio.as_completed(calls, timeout=20)
@@ -174,3 +192,36 @@ async def test_a_redis_that_dies_leaves_local_limits(
             with pytest.raises(RateLimited):
                 await asked.call("rated", yes, retry=lambda _: True, within_s=0.1)
     assert len([record for record in caplog.records if "Redis failed" in record.message]) == 1
+
+
+async def test_a_redis_that_answers_again_is_shared_again(
+    redis: tuple[str, subprocess.Popen[bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    url, server = redis
+    now = 0.0
+    async with open_redis(url) as opened:
+        link = RedisLink(opened.client, monotonic=lambda: now)
+        asked = endpoints_of(settings(url), redis=link)
+
+        async def call() -> str:
+            return await asked.call("rated", yes, retry=lambda _: True, within_s=0.1)
+
+        with caplog.at_level(logging.WARNING, logger="services.redis_link"):
+            server.kill()
+            server.wait()
+            assert await call() == "yes"
+            assert not link.usable
+            assert isinstance(server.args, list)
+            with serving(server.args):
+                now = PAUSE_S - 0.01
+                assert await call() == "yes"
+                assert await link.client.dbsize() == 0, "not asked before the pause is over"
+                now = PAUSE_S
+                assert link.usable
+                for _ in range(6):
+                    assert await call() == "yes"
+                with pytest.raises(RateLimited):
+                    await call()
+                assert await link.client.dbsize() > 0
+    told = [record.message.partition(":")[0].partition(" (")[0] for record in caplog.records]
+    assert told == ["Redis failed", "Redis answers again"]
