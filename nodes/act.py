@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 
 from graph.context import Assessment, Run, Services, Step, ToolResult
 from graph.state import RISKS, Call, RawResult, Risk, State, Usage
+from services.budget import no_room_for_calls
 
 AT_ONCE = 8
 """Most calls of one step in flight together."""
@@ -27,9 +28,8 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     started = services.clock.monotonic()
     ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
     more = sum("effect_key" not in call for call in ready)  # one in doubt was counted when it was first made
-    if more and more + state["usage"]["tool_calls"] > context.max_tool_calls:  # an edited state may ask for more
-        wanted = f"{more} more after {state['usage']['tool_calls']} of {context.max_tool_calls}"
-        return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
+    if more and (stop := no_room_for_calls(more, state["usage"], context)):  # an edited state may ask for more
+        return stop
     seconds = context.max_seconds - state["usage"]["seconds"]
     if ready and seconds <= 0:
         return {

@@ -16,7 +16,7 @@ from graph.models import Question, Reply
 from graph.state import Call, Outcome, State, Usage, no_usage
 from nodes import faults, prompts
 from nodes.sort_calls import sort_calls
-from services.budget import RunBudget, budget_of
+from services.budget import RunBudget, budget_of, no_room_for_calls
 
 
 async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -161,10 +161,7 @@ def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalC
     """The outcome, when this reply is the run's last."""
     if not message.tool_calls:
         return {"outcome": "completed", "reason": ""}
-    if usage["tool_calls"] + len(calls) > context.max_tool_calls:
-        wanted = f"{len(calls)} more after {usage['tool_calls']} of {context.max_tool_calls}"
-        return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
-    return {}
+    return no_room_for_calls(len(calls), usage, context)
 
 
 def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage], usage: Usage) -> AIMessage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from langgraph.runtime import Runtime
@@ -24,6 +25,14 @@ def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usa
         thread_id=(info.thread_id if info else None) or "", checkpoint_id=info.checkpoint_id if info else "", node=node
     )
     return RunBudget(limits=limits, usage=usage, place=place, spending=services.spending, clock=services.clock)
+
+
+def no_room_for_calls(more: int, usage: Usage, limits: LocalContext) -> dict[str, Any]:
+    """How a run ends that wants more tool calls than it has left; empty when they fit."""
+    if usage["tool_calls"] + more <= limits.max_tool_calls:
+        return {}
+    wanted = f"{more} more after {usage['tool_calls']} of {limits.max_tool_calls}"
+    return {"outcome": "stopped_tool_calls", "reason": f"tool calls: {wanted}"}
 
 
 @dataclass(kw_only=True)
