@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import date
 from uuid import uuid4
 
 from benchmarks.ours import Parts, open_ours
@@ -21,12 +22,14 @@ EFFECT = Marks(risk="low", untrusted_output=False, idempotent=False)
 class Unlimited:
     """`graph.budget.Spending` that keeps no accounts."""
 
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
         """Everything fits."""
-        del worst, place, execution, tenant
-        return Reserved(id=0, lost=Spent(calls=0))
+        del place, tenant
+        return Reserved(worst=worst, day=date.min, before=Spent(calls=0))
 
-    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
+    async def settle(
+        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
+    ) -> None:
         """Nothing is charged."""
 
 

@@ -52,11 +52,10 @@ class OneModel:
 
     async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:  # noqa: ARG002 - one model, no chain
         """See `graph.models.Models.complete`."""
-        spent = Spent(prompt_tokens=10, completion_tokens=5, cost_usd=0.0001)
-        reservation = await budget.reserve(spent)
+        reservation = await budget.reserve(Spent(prompt_tokens=12, completion_tokens=4_096, cost_usd=0.01))
         message = await self.model.ainvoke(list(question.messages))
         assert isinstance(message, AIMessage)  # noqa: S101 - for the type
-        reservation.settle(spent)
+        reservation.settle(Spent(prompt_tokens=10, completion_tokens=5, cost_usd=0.0001))
         return Reply(message=message, model="lookup")
 
 

@@ -7,7 +7,9 @@ Postgres itself, between a reservation and the next checkpoint of any thread, ca
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
+from typing import Any, LiteralString
 
 from checkpoints.database import Pool
 from checkpoints.outage import patient
@@ -15,6 +17,7 @@ from graph.budget import Place, Reserved, Spent
 from graph.errors import LimitReached
 
 # `quick` is referenced, so that the setting holds before the statement's end commits it.
+# What the place's row held before comes from executions of it that were cut off, or from this one.
 RESERVE = """
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
 today AS (
@@ -24,41 +27,37 @@ today AS (
     WHERE tenant_usd.usd + EXCLUDED.usd <= %(cap)s
     RETURNING day
 ),
-passed AS (
-    DELETE FROM reservations WHERE thread_id = %(thread)s AND thread_id <> '' AND checkpoint_id <> %(checkpoint)s
-),
-made AS (
-    INSERT INTO reservations
-        (thread_id, checkpoint_id, node, execution, tenant, day, prompt_tokens, completion_tokens, usd)
-    SELECT %(thread)s, %(checkpoint)s, %(node)s, %(execution)s, %(tenant)s, day, %(prompt)s, %(completion)s, %(usd)s
-    FROM today
-    RETURNING id
+place AS (
+    INSERT INTO reservations AS r (thread_id, node, checkpoint_id, calls, prompt_tokens, completion_tokens, usd)
+    SELECT %(thread)s, %(node)s, %(checkpoint)s, %(calls)s, %(prompt)s, %(completion)s, %(usd)s
+    FROM today WHERE %(thread)s <> ''
+    ON CONFLICT (thread_id, node) DO UPDATE SET
+        checkpoint_id = EXCLUDED.checkpoint_id,
+        calls = EXCLUDED.calls + CASE WHEN r.checkpoint_id = EXCLUDED.checkpoint_id THEN r.calls ELSE 0 END,
+        prompt_tokens = EXCLUDED.prompt_tokens
+            + CASE WHEN r.checkpoint_id = EXCLUDED.checkpoint_id THEN r.prompt_tokens ELSE 0 END,
+        completion_tokens = EXCLUDED.completion_tokens
+            + CASE WHEN r.checkpoint_id = EXCLUDED.checkpoint_id THEN r.completion_tokens ELSE 0 END,
+        usd = EXCLUDED.usd + CASE WHEN r.checkpoint_id = EXCLUDED.checkpoint_id THEN r.usd ELSE 0 END
+    RETURNING calls - %(calls)s AS calls, prompt_tokens - %(prompt)s AS prompt_tokens,
+              completion_tokens - %(completion)s AS completion_tokens, usd - %(usd)s AS usd
 )
-SELECT (SELECT id FROM made) AS id, count(*) AS calls, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
-       coalesce(sum(completion_tokens), 0) AS completion_tokens, coalesce(sum(usd), 0) AS usd
-FROM reservations
-WHERE thread_id = %(thread)s AND thread_id <> '' AND checkpoint_id = %(checkpoint)s AND node = %(node)s
-  AND execution <> %(execution)s
+SELECT today.day, place.* FROM today LEFT JOIN place ON true
 """
-# A call is charged to the day it was reserved on, also when it ends after midnight. Of a run without a thread nothing
-# is executed again: its rows have served. `counted` is null when the tenant's day has no room for the tool calls.
+BEFORE = """
+SELECT calls, prompt_tokens, completion_tokens, usd FROM reservations
+WHERE thread_id = %(thread)s AND node = %(node)s AND checkpoint_id = %(checkpoint)s
+"""
+# `counted` is null when the tenant's day has no room for the tool calls.
 SETTLE = """
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
-actual AS (
-    SELECT a.*
-    FROM quick, unnest(%(ids)s::bigint[], %(prompts)s::bigint[], %(completions)s::bigint[], %(usds)s::numeric[])
-         AS a (id, prompt, completion, usd)
-),
-refund AS (
-    SELECT r.tenant, r.day, sum(a.usd - r.usd) AS usd FROM reservations r JOIN actual a USING (id) GROUP BY 1, 2
-),
 refunded AS (
-    UPDATE tenant_usd t SET usd = t.usd + refund.usd FROM refund WHERE t.tenant = refund.tenant AND t.day = refund.day
+    UPDATE tenant_usd SET usd = tenant_usd.usd + %(usd)s FROM quick WHERE tenant = %(tenant)s AND day = %(day)s
 ),
-served AS (DELETE FROM reservations r USING actual a WHERE r.id = a.id AND r.thread_id = ''),
 settled AS (
-    UPDATE reservations r SET prompt_tokens = a.prompt, completion_tokens = a.completion, usd = a.usd
-    FROM actual a WHERE r.id = a.id AND r.thread_id <> ''
+    UPDATE reservations SET calls = calls + %(calls)s, prompt_tokens = prompt_tokens + %(prompt)s,
+        completion_tokens = completion_tokens + %(completion)s, usd = usd + %(usd)s
+    WHERE thread_id = %(thread)s AND node = %(node)s AND checkpoint_id = %(checkpoint)s
 ),
 counted AS (
     INSERT INTO tenant_tool_calls (tenant, day, tool_calls)
@@ -84,53 +83,32 @@ class PostgresSpending:
         self._usd_a_day, self._tool_calls_a_day = usd_a_day, tool_calls_a_day
 
     @patient  # asked twice when the first answer was lost, a call is set aside twice: never too little
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
         """See `graph.budget.Spending.reserve`."""
-        row = {
-            "thread": place.thread_id,
-            "checkpoint": place.checkpoint_id,
-            "node": place.node,
-            "execution": execution,
-            "tenant": tenant,
-            "cap": _money(self._usd_a_day),
-            "prompt": worst.prompt_tokens,
-            "completion": worst.completion_tokens,
-            "usd": _money(worst.cost_usd),
-        }
-        async with self._pool.connection() as connection:
-            found = await (await connection.execute(RESERVE, row)).fetchone()
-        assert found is not None  # noqa: S101 - an aggregate always has a row
-        lost = Spent(
-            calls=found["calls"],
-            prompt_tokens=int(found["prompt_tokens"]),
-            completion_tokens=int(found["completion_tokens"]),
-            cost_usd=float(found["usd"]),
-        )
-        if found["id"] is None:
+        cap = {"cap": _money(self._usd_a_day), "tenant": tenant}
+        found = await self._one(RESERVE, {**_where(place), **_columns(worst), **cap})
+        if found is None:
+            before = await self._one(BEFORE, _where(place))
             spent, _ = await self.today(tenant)
             raise LimitReached(
                 "stopped_cost",
                 f"cost: tenant {tenant} has spent {spent:.4f} of its {self._usd_a_day:g} USD of today (UTC), "
                 f"the next call may take {worst.cost_usd:.4f}; BALLAST_TENANT_USD_PER_DAY raises it",
-                lost=lost,
+                lost=_spent(before),
             )
-        return Reserved(id=found["id"], lost=lost)
+        return Reserved(worst=worst, day=found["day"], before=_spent(found))
 
-    @patient
-    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
+    async def settle(
+        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
+    ) -> None:
         """See `graph.budget.Spending.settle`."""
-        row = {
-            "ids": [reserved.id for reserved, _ in actual],
-            "prompts": [spent.prompt_tokens for _, spent in actual],
-            "completions": [spent.completion_tokens for _, spent in actual],
-            "usds": [_money(spent.cost_usd) for _, spent in actual],
-            "tenant": tenant,
-            "count": tool_calls,
-            "cap": self._tool_calls_a_day,
-        }
-        async with self._pool.connection() as connection:
-            found = await (await connection.execute(SETTLE, row)).fetchone()
-        if tool_calls and (found is None or found["counted"] is None):
+        # A call is charged to the day it was reserved on, also when it ends after midnight: mostly there is one day.
+        days = sorted({reserved.day for reserved, _ in actual})
+        for day in days[:-1]:
+            await self._settle(_difference(actual, day), place, day, tenant=tenant, tool_calls=0)
+        last = days[-1] if days else None
+        counted = await self._settle(_difference(actual, last), place, last, tenant=tenant, tool_calls=tool_calls)
+        if tool_calls and counted is None:
             _, made = await self.today(tenant)
             raise LimitReached(
                 "stopped_tool_calls",
@@ -138,12 +116,66 @@ class PostgresSpending:
                 "today (UTC); BALLAST_TENANT_TOOL_CALLS_PER_DAY raises it",
             )
 
+    async def _settle(self, more: Spent, place: Place, day: date | None, *, tenant: str, tool_calls: int) -> int | None:
+        """The tenant's tool calls of today; None when none was counted."""
+        count = {"tenant": tenant, "day": day, "count": tool_calls, "cap": self._tool_calls_a_day}
+        told = False
+
+        @patient
+        async def once() -> int | None:
+            nonlocal told
+            # When the first answer was lost, what is given back may have arrived: it is not given back twice.
+            columns, told = _columns(Spent(calls=0) if told else more), True
+            found = await self._one(SETTLE, {**_where(place), **columns, **count})
+            return found["counted"] if found else None
+
+        return await once()
+
     @patient
     async def today(self, tenant: str) -> tuple[float, int]:
         """(USD, tool calls) of the tenant's day so far, calls in flight at their worst."""
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(TODAY, {"tenant": tenant})).fetchone()
+        row = await self._one(TODAY, {"tenant": tenant})
         return (float(row["usd"]), int(row["tool_calls"])) if row else (0.0, 0)
+
+    async def _one(self, query: LiteralString, row: dict[str, Any]) -> dict[str, Any] | None:
+        async with self._pool.connection() as connection:
+            return await (await connection.execute(query, row)).fetchone()
+
+
+def _where(place: Place) -> dict[str, Any]:
+    return {"thread": place.thread_id, "node": place.node, "checkpoint": place.checkpoint_id}
+
+
+def _columns(spent: Spent) -> dict[str, Any]:
+    return {
+        "calls": spent.calls,
+        "prompt": spent.prompt_tokens,
+        "completion": spent.completion_tokens,
+        "usd": _money(spent.cost_usd),
+    }
+
+
+def _spent(row: dict[str, Any] | None) -> Spent:
+    """Nothing, for a place without a row."""
+    if row is None or row["calls"] is None:
+        return Spent(calls=0)
+    return Spent(
+        calls=row["calls"],
+        prompt_tokens=row["prompt_tokens"],
+        completion_tokens=row["completion_tokens"],
+        cost_usd=float(row["usd"]),
+    )
+
+
+def _difference(actual: Sequence[tuple[Reserved, Spent]], day: date | None) -> Spent:
+    """What the calls reserved on that day cost beyond what was set aside for them: mostly negative."""
+    pairs = [(spent, reserved.worst) for reserved, spent in actual if reserved.day == day]
+    return Spent(
+        calls=sum(spent.calls - worst.calls for spent, worst in pairs),
+        prompt_tokens=sum(spent.prompt_tokens - worst.prompt_tokens for spent, worst in pairs),
+        completion_tokens=sum(spent.completion_tokens - worst.completion_tokens for spent, worst in pairs),
+        cost_usd=float(sum(_money(spent.cost_usd) - _money(worst.cost_usd) for spent, worst in pairs)),
+    )
 
 
 def _money(usd: float) -> Decimal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Protocol
 
 
@@ -67,28 +68,30 @@ class Budget(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Reserved:
-    """A row of `Spending`."""
+    """What is set aside for a call."""
 
-    id: int
-    lost: Spent
-    """What earlier executions of the same place had reserved or spent when they were cut off."""
+    worst: Spent
+    day: date
+    """Whose money it is (UTC, the database's clock), also when the call ends after midnight."""
+    before: Spent
+    """What was set aside or spent at the same place before, by this execution of it and those that were cut off."""
 
 
 class Spending(Protocol):
-    """What all processes spend, by tenant and day (UTC, the database's clock). `checkpoints/spending.py`."""
+    """What all processes spend, by tenant and day. `checkpoints/spending.py`."""
 
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
         """Set a call's worst case aside for the tenant's day.
-
-        `execution` tells this execution of the place from earlier ones.
 
         Raises:
             LimitReached: the tenant's day has no room for it.
         """
         ...
 
-    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
-        """Charge what these calls really cost instead, and count tool calls that are about to run.
+    async def settle(
+        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
+    ) -> None:
+        """Charge what these calls at `place` really cost instead, and count tool calls that are about to run.
 
         Raises:
             LimitReached: the tenant's day has no room for all of the tool calls; none is counted, what the model

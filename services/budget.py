@@ -45,7 +45,6 @@ class RunBudget:
     place: Place
     spending: Spending
     clock: Clock
-    _execution: str = field(default_factory=lambda: uuid4().hex)
     _started: float = field(init=False)
     _in_flight: dict[str, Spent] = field(default_factory=dict)
     _settled: list[tuple[Reserved, Spent]] = field(default_factory=list)
@@ -77,9 +76,7 @@ class RunBudget:
         name = uuid4().hex
         self._in_flight[name] = worst  # before anything is awaited: who reserves at the same time sees it
         try:
-            reserved = await self.spending.reserve(
-                worst, self.place, execution=self._execution, tenant=self.limits.tenant
-            )
+            reserved = await self.spending.reserve(worst, self.place, tenant=self.limits.tenant)
         except LimitReached as reached:
             del self._in_flight[name]
             if reached.lost and not self._knows_lost:
@@ -93,7 +90,7 @@ class RunBudget:
 
     def _take_over(self, reserved: Reserved, name: str, worst: Spent) -> None:
         """Charge what was lost with earlier executions of this place, and see whether there is still room."""
-        self._charge(reserved.lost)
+        self._charge(reserved.before)  # this execution comes first: what was there is of earlier ones
         del self._in_flight[name]
         try:
             self._check(worst)
@@ -123,7 +120,7 @@ class RunBudget:
         self._started = self.clock.monotonic()
         settled, self._settled = self._settled, []
         if settled or tool_calls:
-            await self.spending.settle(settled, tenant=self.limits.tenant, tool_calls=tool_calls)
+            await self.spending.settle(settled, self.place, tenant=self.limits.tenant, tool_calls=tool_calls)
         return self.usage
 
     def _check(self, more: Spent) -> None:

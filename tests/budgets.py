@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from graph.budget import Place, Reserved, Spending, Spent
@@ -15,11 +16,13 @@ from services.clock import FixedClock
 class Untold:
     """`graph.budget.Spending` that tells nobody."""
 
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
-        del worst, place, execution, tenant
-        return Reserved(id=0, lost=Spent(calls=0))
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
+        del place, tenant
+        return Reserved(worst=worst, day=date.min, before=Spent(calls=0))
 
-    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
+    async def settle(
+        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
+    ) -> None:
         pass
 
 

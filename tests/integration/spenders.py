@@ -32,7 +32,7 @@ async def reserve(url: str, times: int, tenant: str, usd: float, usd_a_day: floa
         async def one(number: int) -> int:
             place = Place(thread_id="", checkpoint_id="", node="n")
             try:
-                await spending.reserve(Spent(cost_usd=usd), place, execution=str(number), tenant=tenant)
+                await spending.reserve(Spent(cost_usd=usd), place, tenant=tenant)
             except LimitReached:
                 return 0
             return 1
@@ -46,13 +46,15 @@ class Telling:
 
     real: Spending
 
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
-        reserved = await self.real.reserve(worst, place, execution=execution, tenant=tenant)
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
+        reserved = await self.real.reserve(worst, place, tenant=tenant)
         _say("asked")
         return reserved
 
-    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
-        await self.real.settle(actual, tenant=tenant, tool_calls=tool_calls)
+    async def settle(
+        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
+    ) -> None:
+        await self.real.settle(actual, place, tenant=tenant, tool_calls=tool_calls)
 
 
 async def run(url: str, home: str, fields: dict[str, Any]) -> dict[str, Any]:

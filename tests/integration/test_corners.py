@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -75,10 +76,10 @@ def test_a_blank_or_line_breaking_tenant_is_refused(tenant: str) -> None:
 
 
 class Lost(Untold):
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
-        del worst, place, execution, tenant
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
+        del place, tenant
         await asyncio.sleep(0)
-        return Reserved(id=0, lost=Spent(calls=1, prompt_tokens=60))
+        return Reserved(worst=worst, day=date.min, before=Spent(calls=1, prompt_tokens=60))
 
 
 async def test_calls_in_flight_do_not_pass_a_limit_when_lost_ones_are_found() -> None:

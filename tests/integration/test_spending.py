@@ -6,6 +6,9 @@ import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from checkpoints.spending import PostgresSpending
 from graph.budget import Place, Reserved, Spent
 from graph.errors import LimitReached
 from tests.integration.conftest import LIST, READ, Script, calls, say
+from tests.integration.lost_answers import losing_answers
 from tests.integration.recording import runs_with
 
 PROGRAM = str(Path(__file__).with_name("spenders.py"))
@@ -44,13 +48,12 @@ async def _reserve(
     place: Place = STATELESS,
     *,
     worst: Spent = DIME,
-    execution: str = "e1",
     tenant: str = "a",
 ) -> Reserved:
-    return await spending.reserve(worst, place, execution=execution, tenant=tenant)
+    return await spending.reserve(worst, place, tenant=tenant)
 
 
-async def _rows(pool: Pool, query: str = "SELECT * FROM reservations ORDER BY id") -> list[Any]:
+async def _rows(pool: Pool, query: str = "SELECT * FROM reservations ORDER BY thread_id, node") -> list[Any]:
     async with pool.connection() as connection:
         return await (await connection.execute(query.encode())).fetchall()
 
@@ -72,14 +75,14 @@ async def test_fifty_at_once_never_pass_the_cap_on_tool_calls(pool: Pool, databa
         several = [_spending(one) for one in (pool, second)]
 
         ended = await asyncio.gather(
-            *[several[n % 2].settle([], tenant="a", tool_calls=3) for n in range(50)], return_exceptions=True
+            *[several[n % 2].settle([], STATELESS, tenant="a", tool_calls=3) for n in range(50)], return_exceptions=True
         )
 
         refused = [one for one in ended if isinstance(one, LimitReached)]
         assert (len(ended) - len(refused), {one.outcome for one in refused}) == (6, {"stopped_tool_calls"})
         assert await several[0].today("a") == (0.0, 18)
         with pytest.raises(LimitReached, match="BALLAST_TENANT_TOOL_CALLS_PER_DAY"):
-            await several[0].settle([], tenant="new", tool_calls=21)
+            await several[0].settle([], STATELESS, tenant="new", tool_calls=21)
         assert await several[0].today("new") == (0.0, 0)
 
 
@@ -104,7 +107,7 @@ async def test_what_a_call_did_not_cost_is_given_back(pool: Pool) -> None:
     with pytest.raises(LimitReached):
         await _reserve(spending)
 
-    await spending.settle([(one, Spent(cost_usd=0.03)) for one in held], tenant="a")
+    await spending.settle([(one, Spent(cost_usd=0.03)) for one in held], STATELESS, tenant="a")
 
     assert (await spending.today("a"))[0] == pytest.approx(0.3)
     for _ in range(7):
@@ -127,56 +130,96 @@ async def test_model_calls_are_settled_also_when_the_tool_calls_have_no_room(poo
     held = await _reserve(spending, PLACE)
 
     with pytest.raises(LimitReached):
-        await spending.settle([(held, Spent(cost_usd=0.01))], tenant="a", tool_calls=3)
+        await spending.settle([(held, Spent(cost_usd=0.01))], PLACE, tenant="a", tool_calls=3)
 
     assert await _today(pool) == (pytest.approx(0.01), 0)
 
 
 async def test_a_call_is_charged_to_the_day_it_was_reserved_on(pool: Pool) -> None:
-    """As when it ends after midnight."""
+    """As when it ends after midnight, beside one that began after it."""
     spending = _spending(pool)
     held = await _reserve(spending, PLACE)
     async with pool.connection() as connection:
-        await connection.execute("UPDATE reservations SET day = day - 1")
         await connection.execute("UPDATE tenant_usd SET day = day - 1")
-    await _reserve(spending, worst=Spent(cost_usd=0.5))
+    before_midnight = replace(held, day=held.day - timedelta(days=1))
+    after_midnight = await _reserve(spending, PLACE, worst=Spent(cost_usd=0.5))
 
-    await spending.settle([(held, Spent(cost_usd=0.04))], tenant="a")
+    both = [(before_midnight, Spent(cost_usd=0.04)), (after_midnight, Spent(cost_usd=0.3))]
+    await spending.settle(both, PLACE, tenant="a", tool_calls=2)
 
     days = await _rows(pool, "SELECT usd FROM tenant_usd ORDER BY day")
-    assert [float(day["usd"]) for day in days] == [0.04, 0.5]
+    assert [float(day["usd"]) for day in days] == [0.04, 0.3]
+    assert await spending.today("a") == (0.3, 2)
 
 
-async def test_what_earlier_executions_of_a_place_lost_is_told_and_passed_places_are_forgotten(pool: Pool) -> None:
+async def test_what_a_place_spent_before_is_told_and_places_passed_are_forgotten(pool: Pool) -> None:
     spending = _spending(pool, usd=10)
-    await _reserve(spending, PLACE, execution="e1")
-    settled = await _reserve(spending, PLACE, execution="e1")
-    await spending.settle([(settled, Spent(prompt_tokens=7, cost_usd=0.02))], tenant="a")
-    await _reserve(spending, Place(thread_id="other", checkpoint_id="c1", node="reason"))
+    first = await _reserve(spending, PLACE)
+    second = await _reserve(spending, PLACE)
+    await spending.settle([(second, Spent(prompt_tokens=7, cost_usd=0.02))], PLACE, tenant="a")
+    other_thread = await _reserve(spending, replace(PLACE, thread_id="other"))
+    other_node = await _reserve(spending, replace(PLACE, node="compress_history"))
 
-    again = [await _reserve(spending, PLACE, execution="e2") for _ in range(2)]
-    other_node = await _reserve(spending, Place(thread_id="t", checkpoint_id="c1", node="compress_history"))
+    again = await _reserve(spending, PLACE)
 
-    lost = Spent(calls=2, prompt_tokens=107, completion_tokens=20, cost_usd=pytest.approx(0.12))  # type: ignore[arg-type]
-    assert [one.lost for one in again] == [lost, lost]
-    assert other_node.lost == Spent(calls=0)
-    next_place = await _reserve(spending, Place(thread_id="t", checkpoint_id="c2", node="reason"), execution="e3")
-    assert next_place.lost == Spent(calls=0)
-    left = [(row["thread_id"], row["checkpoint_id"]) for row in await _rows(pool)]
-    assert sorted(left) == [("other", "c1"), ("t", "c2")]
+    assert (first.before, second.before) == (Spent(calls=0), DIME)
+    assert (other_thread.before, other_node.before) == (Spent(calls=0), Spent(calls=0))
+    assert again.before == Spent(calls=2, prompt_tokens=107, completion_tokens=20, cost_usd=0.12)
+    next_place = await _reserve(spending, replace(PLACE, checkpoint_id="c2"))
+    assert next_place.before == Spent(calls=0)
+    left = [(row["thread_id"], row["node"], row["checkpoint_id"], row["calls"]) for row in await _rows(pool)]
+    assert left == [("other", "reason", "c1", 1), ("t", "compress_history", "c1", 1), ("t", "reason", "c2", 1)]
+
+
+async def test_a_place_that_was_passed_is_not_settled_any_more(pool: Pool) -> None:
+    """By a process that was taken over: its tenant gets back what the call did not cost."""
+    spending = _spending(pool)
+    late = await _reserve(spending, PLACE)
+    await _reserve(spending, replace(PLACE, checkpoint_id="c2"))
+
+    await spending.settle([(late, Spent(calls=0))], PLACE, tenant="a")
+
+    assert (await spending.today("a"))[0] == pytest.approx(0.1)
+    assert [row["usd"] for row in await _rows(pool)] == [Decimal("0.1")]
+
+
+async def test_a_call_the_day_has_no_room_for_is_told_what_its_place_lost(pool: Pool) -> None:
+    spending = _spending(pool, usd=0.15)
+    await _reserve(spending, PLACE)
+
+    with pytest.raises(LimitReached) as reached:
+        await _reserve(spending, PLACE)
+
+    assert reached.value.lost == DIME
+    assert await _today(pool) == (pytest.approx(0.1), 0)
+
+
+async def test_what_a_call_did_not_cost_is_given_back_once_also_when_postgres_answer_is_lost(
+    pool: Pool, database_url: str
+) -> None:
+    async with losing_answers(database_url) as proxy, open_pool(proxy.url, max_size=1) as cut_off:
+        spending = _spending(cut_off)
+        whole, held = await _reserve(spending, PLACE), await _reserve(spending, PLACE)
+        await spending.settle([(whole, DIME)], PLACE, tenant="a")  # prepares the statement: the next answer is its own
+
+        proxy.lose_next = True
+        await spending.settle([(held, Spent(calls=0))], PLACE, tenant="a")
+
+        assert proxy.lost == 1
+    assert await _today(pool) == (pytest.approx(0.1), 0)
+    assert [row["usd"] for row in await _rows(pool)] == [Decimal("0.1")]
 
 
 async def test_runs_without_a_thread_do_not_see_each_others_calls(pool: Pool) -> None:
     spending = _spending(pool)
-    first = await _reserve(spending, execution="e1")
+    first = await _reserve(spending)
 
-    second = await _reserve(spending, execution="e2")
+    second = await _reserve(spending)
 
-    assert (first.lost, second.lost) == (Spent(calls=0), Spent(calls=0))
-    assert len(await _rows(pool)) == 2
-    await spending.settle([(first, Spent(cost_usd=0.01)), (second, Spent(cost_usd=0.01))], tenant="a")
+    assert (first.before, second.before) == (Spent(calls=0), Spent(calls=0))
     assert await _rows(pool) == []
-    await spending.settle([(first, DIME)], tenant="a")
+    both = [(first, Spent(cost_usd=0.01)), (second, Spent(cost_usd=0.01))]
+    await spending.settle(both, STATELESS, tenant="a")
     assert (await spending.today("a"))[0] == pytest.approx(0.02)
 
 
@@ -197,7 +240,7 @@ async def test_a_tenants_name_is_only_ever_a_name(pool: Pool) -> None:
 
     for count, tenant in enumerate(TENANTS, start=1):
         held = await _reserve(spending, tenant=tenant)
-        await spending.settle([(held, Spent(cost_usd=count / 100))], tenant=tenant, tool_calls=count)
+        await spending.settle([(held, Spent(cost_usd=count / 100))], STATELESS, tenant=tenant, tool_calls=count)
 
     assert [await _today(pool, tenant) for tenant in TENANTS] == [
         (pytest.approx(count / 100), count) for count in range(1, len(TENANTS) + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 import pytest
@@ -39,17 +40,19 @@ class Yielding(Untold):
     asked: int = 0
     tool_calls: int = 0
 
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
-        del place, execution, tenant
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
+        del place, tenant
         number, self.asked = self.asked, self.asked + 1
         await self._pause(number)
         if number in self.refuses:
             raise LimitReached("stopped_cost", "the tenant's day is over")
         self.reserved.append(worst)
-        return Reserved(id=number, lost=self.lost)
+        return Reserved(worst=worst, day=date.min, before=self.lost)
 
-    async def settle(self, actual: Sequence[tuple[Reserved, Spent]], *, tenant: str, tool_calls: int = 0) -> None:
-        del tenant
+    async def settle(
+        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
+    ) -> None:
+        del place, tenant
         await self._pause(len(actual))
         self.settled += [spent for _, spent in actual]
         self.tool_calls += tool_calls
@@ -192,11 +195,11 @@ async def test_a_call_that_is_cancelled_is_charged_at_its_worst(moment: str) -> 
     reached, never = asyncio.Event(), asyncio.Event()
 
     class Hanging(Yielding):
-        async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
+        async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
             if moment == "while it reserves":
                 reached.set()
                 await never.wait()
-            return await super().reserve(worst, place, execution=execution, tenant=tenant)
+            return await super().reserve(worst, place, tenant=tenant)
 
     run = _run(Hanging())
 

@@ -35,8 +35,8 @@ class Down(Exception):
 class Unreachable(Untold):
     """Spending whose database does not answer."""
 
-    async def reserve(self, worst: Spent, place: Place, *, execution: str, tenant: str) -> Reserved:
-        del worst, place, execution, tenant
+    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
+        del worst, place, tenant
         raise psycopg.OperationalError("the connection is lost")
 
 
