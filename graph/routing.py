@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from graph.context import KEEP_TOOL_RESULTS
-from graph.state import State
+from graph.state import Pending, State
 from nodes.compress_history import foldable
 
 AfterEntry = Literal["sanitize", "act", "approve", "reason"]
@@ -17,7 +17,7 @@ AfterAct = Literal["finish", "sanitize", "approve", "compress_history", "reason"
 AfterSanitize = Literal["finish", "approve", "compress_history", "reason"]
 
 
-def on_entry(state: State) -> AfterEntry:
+def on_entry(state: Pending) -> AfterEntry:
     """A new message neither discards a question nor loses what a cut-off run had begun."""
     if state.get("outcome"):
         return "reason"
@@ -28,7 +28,7 @@ def on_entry(state: State) -> AfterEntry:
     return "approve" if _has(state, "ask") else "reason"
 
 
-def after_reason(state: State) -> AfterReason:
+def after_reason(state: Pending) -> AfterReason:
     """Run what may run before asking for what may not; back to the model when every call was refused."""
     if state.get("outcome"):
         return "finish"
@@ -56,7 +56,7 @@ def after_sanitize(state: State) -> AfterSanitize:
     return "finish" if state.get("outcome") else _with_results(state)
 
 
-def after_compress_history(state: State) -> AfterCompress:
+def after_compress_history(state: Pending) -> AfterCompress:
     """Back to the model."""
     return "finish" if state.get("outcome") else "reason"
 
@@ -68,5 +68,5 @@ def _with_results(state: State) -> WithResults:
     return "compress_history" if foldable(state["messages"], keep) else "reason"
 
 
-def _has(state: State, status: Literal["ready", "ask"]) -> bool:
+def _has(state: Pending, status: Literal["ready", "ask"]) -> bool:
     return any(call["status"] == status for call in state.get("calls", []))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
@@ -147,8 +148,11 @@ def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[A
     `DeltaChannel` replays updates in other batches than they were made in, so the result depends on
     their order alone: ids missing from the input are derived from content and position, never random.
     """
+    new = list(_flatten(updates))
+    if _only_appends(history, new):
+        return [*history, *new]  # type: ignore[list-item]  # convert_to_messages types its result wider
     merged: dict[str | None, AnyMessage] = {message.id: message for message in history}
-    for message in _flatten(updates):
+    for message in new:
         if isinstance(message, RemoveMessage):
             if message.id == REMOVE_ALL_MESSAGES:
                 merged.clear()
@@ -158,8 +162,14 @@ def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[A
         if message.id is None:
             seed = f"{len(merged)}\0{message.type}\0{message.content!r}"
             message.id = "m" + hashlib.sha256(seed.encode()).hexdigest()[:16]
-        merged[message.id] = message  # type: ignore[assignment]  # convert_to_messages types its result wider
+        merged[message.id] = message  # type: ignore[assignment]  # as above
     return list(merged.values())
+
+
+def _only_appends(history: Sequence[AnyMessage], new: Sequence[BaseMessage]) -> bool:
+    """As in nearly every step: nothing is removed, and no id is missing, known, or there twice."""
+    ids = {message.id for message in new if message.id is not None and not isinstance(message, RemoveMessage)}
+    return len(ids) == len(new) and ids.isdisjoint(map(attrgetter("id"), history))
 
 
 def _flatten(updates: Iterable[Any]) -> Iterable[BaseMessage]:
@@ -193,14 +203,21 @@ class Input(TypedDict):
     by the graph; what a client sends here is dropped."""
 
 
-class State(Input, total=False):
-    """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
+class Pending(TypedDict, total=False):
+    """What is still to be done. A router that asks for no more is not shown, at each step, the whole history."""
 
     calls: list[Call]
     """Calls of the last reply that have no result yet."""
 
     untrusted: list[RawResult]
     """Output of tools marked `untrusted_output`, until `sanitize` has cleaned it."""
+
+    outcome: Outcome | None
+    """How the run ended; None while it goes on."""
+
+
+class State(Input, Pending, total=False):
+    """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
     summary: str
     """What the history folded away so far said. Derived from untrusted text: shown as data only."""
@@ -216,9 +233,6 @@ class State(Input, total=False):
 
     usage: Usage
     """What the current run has spent."""
-
-    outcome: Outcome | None
-    """How the run ended; None while it goes on."""
 
     reason: str
     """One line on the outcome: which limit, which error."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from langchain_core.messages import (
     AIMessage,
@@ -80,14 +80,16 @@ def conversation(state: State) -> list[BaseMessage]:
     return [*head, *_paired(state["messages"])]
 
 
-def _paired(messages: Sequence[AnyMessage]) -> Iterator[BaseMessage]:
-    results = {m.tool_call_id: m for m in messages if isinstance(m, ToolMessage)}
+def _paired(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
+    results = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
+    paired: list[BaseMessage] = []
     for message in messages:
-        if isinstance(message, ToolMessage):
-            continue
-        yield message
         if isinstance(message, AIMessage):
-            yield from (results.get(call["id"] or "") or _lost(call) for call in message.tool_calls)
+            paired.append(message)
+            paired += [results.get(call["id"] or "") or _lost(call) for call in message.tool_calls]
+        elif not isinstance(message, ToolMessage):
+            paired.append(message)
+    return paired
 
 
 def _lost(call: ToolCall) -> ToolMessage:

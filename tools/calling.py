@@ -24,18 +24,24 @@ class Crashed(Exception):
     """What the tool raised is no error but an attempt to end the process, or the task it runs in."""
 
 
+def watched(tool: BaseTool) -> BaseTool:
+    """A copy whose code is run by the `Calling` that calls it. Made once: LangChain keeps on it what it inspects."""
+    copy = tool.model_copy()
+
+    # `_arun` is where LangChain has prepared everything and calls the tool's own code.
+    @functools.wraps(tool._arun)  # noqa: SLF001 - LangChain reads its signature
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        return await _CURRENT.get().run(tool, *args, **kwargs)
+
+    object.__setattr__(copy, "_arun", run)
+    return copy
+
+
 class Calling:
-    """One call of `registered`."""
+    """One call of a `watched` tool."""
 
-    def __init__(self, registered: BaseTool) -> None:
-        # A copy: `_arun` is where LangChain has prepared everything and calls the tool's own code.
-        self._tool, self._original = registered.model_copy(), registered
-
-        @functools.wraps(registered._arun)  # noqa: SLF001 - LangChain reads its signature
-        async def run(*args: Any, **kwargs: Any) -> Any:
-            return await self._run(*args, **kwargs)
-
-        object.__setattr__(self._tool, "_arun", run)
+    def __init__(self, tool: BaseTool) -> None:
+        self._tool = tool
         self._thread: threading.Thread | None = None
         self._task: asyncio.Task[Any] | None = None
 
@@ -55,9 +61,7 @@ class Calling:
             Crashed: see there.
             Exception: whatever the tool raises.
         """
-        # The other classes' own `ainvoke` would hand a blocking tool to the loop's executor.
-        ainvoke = BaseTool.ainvoke if _blocks(self._original) else type(self._tool).ainvoke
-        self._task = task = asyncio.create_task(ainvoke(self._tool, given))
+        self._task = task = asyncio.create_task(self._begun(given))
         task.add_done_callback(_noticed)
         try:
             await asyncio.wait({task}, timeout=seconds)
@@ -71,12 +75,22 @@ class Calling:
             raise NoAnswer if task.cancelling() else Crashed("it cancelled itself")
         return task.result()
 
-    async def _run(self, *args: Any, **kwargs: Any) -> Any:
-        """In the place of the tool's own `_arun`."""
-        original = self._original
+    async def _begun(self, given: dict[str, Any]) -> Any:
+        _CURRENT.set(self)
+        # The other classes' own `ainvoke` would hand a blocking tool to the loop's executor.
+        ainvoke = BaseTool.ainvoke if _blocks(self._tool) else type(self._tool).ainvoke
+        return await ainvoke(self._tool, given)
+
+    async def run(self, original: BaseTool, *args: Any, **kwargs: Any) -> Any:
+        """In the place of the tool's own `_arun`.
+
+        Raises:
+            Crashed: see there.
+            Exception: whatever the tool raises.
+        """
         try:
             if not _blocks(original):
-                return await original._arun(*args, **kwargs)  # noqa: SLF001 - see above
+                return await original._arun(*args, **kwargs)  # noqa: SLF001 - see `watched`
             if manager := kwargs.get("run_manager"):
                 kwargs["run_manager"] = manager.get_sync()
             return await self._in_a_thread(functools.partial(original._run, *args, **kwargs))  # noqa: SLF001
@@ -100,9 +114,12 @@ class Calling:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(tell, outcome)
 
-        self._thread = threading.Thread(target=work, name=f"tool {self._original.name}", daemon=True)
+        self._thread = threading.Thread(target=work, name=f"tool {self._tool.name}", daemon=True)
         self._thread.start()
         return (await ended)()
+
+
+_CURRENT: contextvars.ContextVar[Calling] = contextvars.ContextVar("calling")
 
 
 def _outcome(call: Callable[[], Any]) -> Callable[[], Any]:

@@ -14,7 +14,7 @@ from graph.state import Call
 from services.endpoints import Endpoints
 from tools.attempt import Attempts
 from tools.base import marks_of
-from tools.calling import Calling
+from tools.calling import Calling, watched
 from tools.registry import ToolBox
 from tools.running import Running, result_of
 
@@ -26,6 +26,7 @@ class Executor:
         self, box: ToolBox, ledger: Ledger, endpoints: Endpoints, *, smtp_url: SecretStr | None = None
     ) -> None:
         self._box, self._ledger, self._endpoints = box, ledger, endpoints
+        self._tools = {tool.name: watched(tool) for tool in box.offered()}
         self._smtp_url = smtp_url.get_secret_value() if smtp_url else None
         self._left: dict[str, Calling] = {}
         """Attempts, by key, whose code still ran when they were given up."""
@@ -44,7 +45,7 @@ class Executor:
 
     async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
         """See `graph.context.Tools.run`."""
-        registered = self._box.get(call["name"])
+        registered = self._tools.get(call["name"])
         if registered is None:
             text = f"there is no tool {call['name']!r} any more"
             earlier = await self.earlier(call, step, occurrence=occurrence)

@@ -18,7 +18,7 @@ from langchain_core.tools import tool as plain_tool
 from checkpoints.database import Pool
 from tests.integration.tools_bench import Bench, bench_on
 from tools.base import Injected, tool
-from tools.calling import Calling
+from tools.calling import Calling, watched
 from tools.registry import ToolBox
 
 PROGRAM = """
@@ -165,4 +165,4 @@ async def test_a_plain_blocking_langchain_tool_needs_no_executor() -> None:
         """Act."""
         return f"{number} in {threading.current_thread().name}"
 
-    assert await Calling(act).within({"number": 2}, 5, patient=False) == "2 in tool act"
+    assert await Calling(watched(act)).within({"number": 2}, 5, patient=False) == "2 in tool act"
