@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
-from graph.budget import Place, Reserved, Spending, Spent
+from benchmarks.costs import Unlimited
+from graph.budget import Place, Spending, Spent
 from graph.context import LocalContext
 from graph.state import no_usage
 from services.budget import RunBudget
 from services.clock import FixedClock
 
 
-class Untold:
-    """`graph.budget.Spending` that tells nobody."""
-
-    async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:
-        del place, tenant
-        return Reserved(worst=worst, day=date.min, before=Spent(calls=0))
-
-    async def settle(
-        self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
-    ) -> None:
-        pass
-
-
 def budget(spending: Spending | None = None, **limits: Any) -> RunBudget:
     """The budget of a run that has spent nothing yet."""
     place = Place(thread_id="t", checkpoint_id="c", node="n")
     limited = LocalContext(**{"max_usd": 10_000, "max_tokens": 100_000_000, **limits})
-    return RunBudget(limits=limited, usage=no_usage(), place=place, spending=spending or Untold(), clock=FixedClock())
+    return RunBudget(
+        limits=limited, usage=no_usage(), place=place, spending=spending or Unlimited(), clock=FixedClock()
+    )
 
 
 def spent_of(one: RunBudget) -> Spent:

@@ -13,8 +13,11 @@ from langchain_core.messages import BaseMessage, ToolMessage
 
 from app.lifespan import Opened, opened
 from app.runs import Runs
+from checkpoints.database import Pool
 from graph.context import LocalContext
 from services.settings import load
+from tests.integration.tools_bench import Bench, bench_on
+from tools.registry import ToolBox
 
 OFFICE = Path(__file__).parents[2] / "examples/office"
 
@@ -82,3 +85,8 @@ def ids_of(report: dict[str, Any], status: str = "pending") -> dict[str, str]:
 
 async def decide(services: Opened, approval: str, kind: str, **more: Any) -> None:
     await services.approvals.decide(approval, {"type": kind, **more}, by="ann")
+
+
+@pytest.fixture
+def build(pool: Pool, tmp_path: Path) -> Callable[..., Bench]:
+    return lambda *tools: bench_on(pool, tmp_path / "office", box=ToolBox(tools))

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.tools import BaseTool
-from langchain_core.tools import tool as plain_tool
-from pydantic import BaseModel, model_validator
 
 from checkpoints.database import Pool
-from graph.context import Step
 from graph.errors import ToolFailed, ToolUnavailable
-from graph.state import Call
-from tests.integration.tools_bench import Bench, bench_on
+from tests.integration.tools_bench import Bench, a_call
 from tools.attempt import MAX_CHARS
-from tools.base import Injected, Marks, ToolContext, tool
-from tools.registry import ToolBox
+from tools.base import Injected, tool
 
 Build = Callable[..., Bench]
-
-
-@pytest.fixture
-def build(pool: Pool, tmp_path: Path) -> Build:
-    return lambda *tools: bench_on(pool, tmp_path / "office", box=ToolBox(tools))
 
 
 def _acting(
@@ -57,10 +45,6 @@ def _raising(error: Exception) -> Callable[[], Any]:
 
 async def _never() -> None:
     await asyncio.get_running_loop().create_future()
-
-
-def _call(name: str, **args: Any) -> Call:
-    return Call(id="c", name=name, args=args, risk="low", reason="", status="ready")
 
 
 async def test_an_effect_is_done_once_and_its_stored_result_is_given_back(build: Build) -> None:
@@ -196,78 +180,6 @@ async def test_a_result_of_exactly_the_limit_is_whole(build: Build) -> None:
     assert (await build(_acting(lambda: "x" * MAX_CHARS)).run("act")).text == "x" * MAX_CHARS
 
 
-async def test_a_tool_that_is_gone_since_it_was_allowed_is_an_answer(build: Build) -> None:
-    result = await build().executor.run(_call("act"), Step(thread_id="t", workspace=Path()), occurrence=0)
-
-    assert (result.ok, result.text) == (False, "there is no tool 'act' any more")
-
-
-class _Range(BaseModel):
-    first: int
-    last: int
-
-    @model_validator(mode="after")
-    def _in_order(self) -> _Range:
-        if self.last < self.first:
-            raise ValueError("last comes before first")
-        return self
-
-
-async def test_arguments_that_no_longer_fit_are_told_before_anything_runs(build: Build) -> None:
-    @plain_tool(args_schema=_Range)
-    async def act(first: int, last: int) -> str:
-        """Act."""
-        return f"{first}-{last}"
-
-    bench = build(act)
-
-    result = await bench.executor.run(_call("act", first=2, last=1), bench.step("t"), occurrence=0)
-
-    assert "last comes before first" in result.text
-    assert (result.ok, await bench.states()) == (False, ["failed"])
-    assert "last comes before first" in (bench.executor.assess("act", {"first": 2, "last": 1}).error or "")
-    assert await bench.said("act", first=1, last=2) == "1-2"
-
-
-async def test_a_tool_gets_its_context_hidden_from_the_model_and_can_not_be_handed_another(build: Build) -> None:
-    seen: list[ToolContext] = []
-
-    @tool(risk="medium", untrusted_output=True, idempotent=False)
-    async def act(context: Injected) -> str:
-        """Act."""
-        seen.append(context)
-        return context.idempotency_key
-
-    bench = build(act)
-
-    result = await bench.executor.run(_call("act", context="forged"), bench.step("t"), occurrence=0)
-
-    [context], [effect] = seen, await bench.ledger.of_thread("t")
-    assert (context.thread_id, context.workspace, context.smtp_url) == ("t", bench.workspace, None)
-    assert result.text == context.idempotency_key == effect["key"]
-    assert result.untrusted
-    assert [one.name for one in bench.executor.offered()] == ["act"]
-    assert "takes no context" in (bench.executor.assess("act", {"context": "forged"}).error or "")
-
-
-async def test_a_plain_langchain_tool_runs_as_high_risk_untrusted_and_once(build: Build) -> None:
-    done: list[str] = []
-
-    @plain_tool
-    def book(room: str) -> dict[str, str]:
-        """Book a room."""
-        done.append(room)
-        return {"booked": room}
-
-    bench = build(book)
-
-    first, again = await bench.run("book", room="A"), await bench.run("book", room="A")
-
-    assert bench.executor.assess("book", {"room": "A"}).risk == "high"
-    assert (json.loads(first.text), first.untrusted, again.reused, done) == ({"booked": "A"}, True, True, ["A"])
-    assert Marks().effect
-
-
 async def test_all_writes_of_a_transactional_tool_go_when_it_fails(build: Build, pool: Pool) -> None:
     tries = itertools.count(1)
 
@@ -304,7 +216,7 @@ async def test_all_writes_of_a_transactional_tool_go_when_it_fails(build: Build,
 async def test_a_call_is_not_begun_when_the_time_of_the_run_is_over(build: Build) -> None:
     bench = build(_acting(lambda: "never"))
 
-    result = await bench.executor.run(_call("act"), replace(bench.step("t"), seconds=-1), occurrence=0)
+    result = await bench.executor.run(a_call("act"), replace(bench.step("t"), seconds=-1), occurrence=0)
 
     assert "was not begun" in result.text
     assert (result.ok, result.doubt, await bench.states()) == (False, None, ["failed"])
@@ -313,7 +225,7 @@ async def test_a_call_is_not_begun_when_the_time_of_the_run_is_over(build: Build
 async def test_a_call_may_take_no_longer_than_the_run_has_left(build: Build) -> None:
     bench = build(_acting(_never, idempotent=True, risk="low"))
 
-    result = await bench.executor.run(_call("act"), replace(bench.step("t"), seconds=0.05), occurrence=0)
+    result = await bench.executor.run(a_call("act"), replace(bench.step("t"), seconds=0.05), occurrence=0)
 
     assert "did not answer within 0.05 s" in result.text
 
@@ -334,6 +246,6 @@ async def test_a_tools_breaker_opens_for_its_own_trouble_alone(
 
     for occurrence in range(6):
         step = replace(bench.step(f"t{occurrence}"), seconds=seconds)
-        last = await bench.executor.run(_call("act"), step, occurrence=0)
+        last = await bench.executor.run(a_call("act"), step, occurrence=0)
 
     assert ("is failing" in last.text) == bool(failing)

@@ -63,3 +63,8 @@ def bench_on(pool: Pool, workspace: Path, *, box: ToolBox | None = None, smtp_ur
     secret = SecretStr(smtp_url) if smtp_url else None
     executor = Executor(box or office.toolbox(), ledger, endpoints_of(load()), smtp_url=secret)
     return Bench(executor=executor, ledger=ledger, pool=pool, workspace=workspace)
+
+
+def a_call(name: str, **args: Any) -> Call:
+    """One that may run."""
+    return Call(id="c", name=name, args=args, risk="low", reason="", status="ready")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,8 @@ from graph.context import limits_by_tool
 from graph.errors import BadSetting
 from services.settings import load
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 BAD: list[tuple[str, Any]] = [
     *[
         (name, value)
@@ -23,15 +24,6 @@ BAD: list[tuple[str, Any]] = [
     *[("tool_limits", text) for text in ("list_files", "list_files=", "=3", "a=-1", "a=1.5", "a=b", "a=1;b=2", "a=²")],
     *[("tenant", name) for name in ("", "a\nb", "\x00", "\x1b[2J", "t" * 201, "\ud800")],
 ]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """One that says nothing of Ballast."""
-    for name in list(os.environ):
-        if name.upper().startswith(("BALLAST_", "OPENAI_")) or name in {"DATABASE_URL", "SMTP_URL"}:
-            monkeypatch.delenv(name)
-    return monkeypatch
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.costs import Unlimited
 from graph.budget import Place, Reserved, Spent
 from graph.context import LocalContext
 from graph.errors import LimitReached
 from graph.state import no_usage
 from services.budget import ROUNDING, RunBudget
 from services.clock import FixedClock
-from tests.budgets import Untold, budget, spent_of
+from tests.budgets import budget, spent_of
 
 NOTHING = Spent(calls=0)
 MAX_TOKENS, MAX_USD = 1_000, 0.3
@@ -27,7 +28,7 @@ FULL = Spent(prompt_tokens=60, completion_tokens=40, cost_usd=0.03)
 
 
 @dataclass(kw_only=True)
-class Yielding(Untold):
+class Yielding(Unlimited):
     """Lets others run before each answer, as a database does, and looks on."""
 
     look: Callable[[], None] = lambda: None

@@ -13,6 +13,7 @@ from langchain_core.messages import HumanMessage
 from purgatory import AsyncInMemoryUnitOfWork
 from pydantic import SecretStr
 
+from benchmarks.costs import Unlimited
 from graph.budget import Place, Reserved, Spent
 from graph.errors import LimitReached
 from graph.models import Question
@@ -21,7 +22,7 @@ from services.endpoints import Endpoints, endpoints_of
 from services.models import ModelChain
 from services.refusals import EndpointFailing
 from services.settings import load
-from tests.budgets import Untold, budget
+from tests.budgets import budget
 
 HELLO = Question(messages=[HumanMessage("hello there")])
 FAILURES = 3
@@ -32,7 +33,7 @@ class Down(Exception):
     """The endpoint does not answer."""
 
 
-class Unreachable(Untold):
+class Unreachable(Unlimited):
     """Spending whose database does not answer."""
 
     async def reserve(self, worst: Spent, place: Place, *, tenant: str) -> Reserved:

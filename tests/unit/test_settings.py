@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,7 @@ from graph.errors import BadSetting
 from services.prices import Price, Prices, parse_prices
 from services.settings import DEFAULT_OPENAI_MODEL, load
 
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that says nothing of Ballast."""
-    for name in list(os.environ):
-        if name.upper().startswith(("BALLAST_", "OPENAI_")) or name in {"DATABASE_URL", "SMTP_URL"}:
-            monkeypatch.delenv(name)
-    return monkeypatch
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def test_everything_is_finite_by_default() -> None:

@@ -45,17 +45,24 @@ COUNTED = {
     "korean": (27, "오백 달러를 초과하는 모든 주문에는 두 번째 서명이 필요합니다."),
     "hindi": (68, "पांच सौ डॉलर से अधिक के हर ऑर्डर को दूसरे हस्ताक्षर की आवश्यकता है।"),
     "thai": (48, "ทุกคำสั่งซื้อที่เกินห้าร้อยดอลลาร์ต้องมีลายเซ็นที่สอง"),
+    "emoji": (21, "😀👍🎉🚀🔥🙏💯✨"),
+    "hex": (43, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+    "uuid": (43, "550e8400-e29b-41d4-a716-446655440000 6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+    "letters": (26, "qzxjkvbwmtrgplfhdsncyuoaeiqzxjkvbwmtrgplfhdsnc"),
+    "georgian": (75, "ყოველ შეკვეთას მეორე ხელმოწერა სჭირდება."),
+    "amharic": (75, "እያንዳንዱ ትእዛዝ ሁለተኛ ፊርማ ያስፈልገዋል።"),
 }
 """Tokens of each text, the larger count of cl100k_base and o200k_base (npm `gpt-tokenizer` 4.0.0)."""
 
 COUNT = PromptCount()
 
 
+@pytest.mark.parametrize("times", [1, 20])
 @pytest.mark.parametrize("kind", COUNTED)
-def test_a_text_never_takes_more_tokens_than_estimated(kind: str) -> None:
+def test_a_text_never_takes_more_tokens_than_estimated(kind: str, times: int) -> None:
     counted, text = COUNTED[kind]
 
-    assert counted <= COUNT.most([HumanMessage(text)]) - PER_MESSAGE
+    assert times * counted <= COUNT.most([HumanMessage(text * times)]) - PER_MESSAGE
 
 
 @pytest.mark.parametrize("kind", ["english", "json", "code", "chinese"])
