@@ -11,10 +11,12 @@ from graph.context import Run
 from graph.state import Call, Outcome, State, no_usage
 from nodes.decisions import IN_DOUBT
 
-NOT_DONE, IN_DOUBT_STILL, SETTLED = "Not done", "In doubt, may have happened", "Settled by a person, then not followed"
+NOT_DONE, MAY_HAVE_RUN = "Not done", "May have run (ballast effects knows)"
+IN_DOUBT_STILL, SETTLED = "In doubt, may have happened", "Settled by a person, then not followed"
 
 TOLD = {
     NOT_DONE: "Not run",
+    MAY_HAVE_RUN: "It may have run: the step broke before its result came",
     IN_DOUBT_STILL: "This was cut off and may have happened; nobody settled it",
     SETTLED: "This was cut off and a person settled it; the run ended before a result of what they decided came",
 }
@@ -33,7 +35,7 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         "answer": _answer(state, left, why),
         "calls": [],
         **({"untrusted": []} if state.get("untrusted") else {}),
-        "messages": [not_run(call, why) for call in left],
+        "messages": [not_run(call, why, broken=_broke(state)) for call in left],
     }
 
 
@@ -59,16 +61,25 @@ def _answer(state: State, left: list[Call], why: str) -> str:
         parts.append(said)
     if done := _done(state):
         parts.append("Done: " + ", ".join(done) + ".")
-    groups = {what: [_named(call["name"], call["args"]) for call in left if _standing(call) == what] for what in TOLD}
+    broken = _broke(state)
+    groups = {
+        what: [_named(call["name"], call["args"]) for call in left if _standing(call, broken=broken) == what]
+        for what in TOLD
+    }
     groups[IN_DOUBT_STILL] = [*_left_in_doubt(state), *groups[IN_DOUBT_STILL]]
     parts += [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
     return " ".join(parts)
 
 
-def _standing(call: Call) -> str:
+def _broke(state: State) -> bool:
+    """Whether a step broke in a way nobody foresaw: of the calls that were to run in it some may have."""
+    return state.get("outcome") == "tool_failed"
+
+
+def _standing(call: Call, *, broken: bool) -> str:
     """How a call without a result stands."""
     if "effect_key" not in call:
-        return NOT_DONE
+        return MAY_HAVE_RUN if broken and call["status"] == "ready" else NOT_DONE
     # One that is asked about again after a retry still has the approval of that retry.
     return SETTLED if "approval_id" in call and call["status"] == "ready" else IN_DOUBT_STILL
 
@@ -107,7 +118,7 @@ def _done(state: State) -> list[str]:
     return [f"{name} x{count}" if count > 1 else name for name, count in done.items()]
 
 
-def not_run(call: Call, why: str) -> ToolMessage:
+def not_run(call: Call, why: str, *, broken: bool = False) -> ToolMessage:
     """Histories stay valid for every provider: no call without a result."""
-    text = f"{TOLD[_standing(call)]}: {why}."
+    text = f"{TOLD[_standing(call, broken=broken)]}: {why}."
     return ToolMessage(text, tool_call_id=call["id"], name=call["name"], id=f"r-{call['id']}", status="error")

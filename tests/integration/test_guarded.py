@@ -7,8 +7,10 @@ import pytest
 
 from app.lifespan import Opened
 from app.runs import Runs
+from graph.context import Step, ToolResult
 from graph.errors import BadSetting
-from tests.integration.conftest import LIST, READ, Script, calls, messages_of, say
+from graph.state import Call
+from tests.integration.conftest import LIST, ORDER, READ, Script, calls, messages_of, say
 
 
 class Broken:
@@ -44,6 +46,36 @@ async def test_a_node_that_breaks_ends_the_run_typed_with_what_was_left(  # noqa
     assert report["outcome"] == outcome
     assert report["answer"].startswith(f"Stopped: {node} failed: KeyError")
     assert all(message.type != "ai" or message.text != "never" for message in await messages_of(runs, "t"))
+
+
+class BreaksOnce:
+    """Tools of which one does its work, and the other breaks."""
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
+        if call["name"] == "read_file":
+            raise KeyError("a bug")
+        result: ToolResult = await self._whole.run(call, step, occurrence=occurrence)
+        return result
+
+
+async def test_what_a_broken_step_may_have_run_is_not_told_as_not_done(services: Opened, script: Script) -> None:
+    broken: Any = BreaksOnce(services.services.tools)
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, tools=broken))
+    runs = Runs(opened=engine, progress=lambda _node, _change: None)
+
+    report = await runs.start("go", thread_id="t", context=script(calls(LIST, READ, ORDER)))
+
+    assert "May have run (ballast effects knows): list_files(" in report["answer"]
+    assert "Not done: place_order(" in report["answer"]
+    results = {one.name: one.text for one in await messages_of(runs, "t") if one.type == "tool"}
+    assert results["list_files"].startswith("It may have run")
+    assert results["place_order"].startswith("Not run")
 
 
 async def test_a_thread_whose_run_broke_takes_another_request(services: Opened, script: Script) -> None:
