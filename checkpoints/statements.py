@@ -24,7 +24,23 @@ WITH {HELD}, new AS (
 )
 SELECT EXISTS (SELECT 1 FROM held) AS held
 """  # noqa: S608 - HELD is a constant
-_WRITES: LiteralString = f"""
+# What one task of a step wrote: the step's checkpoint follows it, waits for the disk, and takes this along. Only a
+# crash of Postgres itself in between can lose it: that task is then run again, and finds its effects in the ledger.
+PUT_WRITES: LiteralString = f"""
+WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), {HELD}, new AS (
+    INSERT INTO checkpoint_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+    SELECT %(thread_id)s, %(checkpoint_ns)s, %(checkpoint_id)s, %(task_id)s, %(task_path)s,
+           w.idx, w.channel, w.type, w.blob
+    FROM quick, held, unnest(%(indexes)b::int[], %(channels)b::text[], %(types)b::text[], %(blobs)b::bytea[])
+         AS w (idx, channel, type, blob)
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO NOTHING
+)
+SELECT EXISTS (SELECT 1 FROM held) AS held
+"""  # noqa: S608 - HELD is a constant
+# Interrupts, errors and answers have a fixed place, and the newest counts. Maybe no checkpoint follows: they are
+# waited for.
+REPLACE_WRITES: LiteralString = f"""
 WITH {HELD}, new AS (
     INSERT INTO checkpoint_writes
         (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
@@ -33,10 +49,7 @@ WITH {HELD}, new AS (
     FROM held, unnest(%(indexes)b::int[], %(channels)b::text[], %(types)b::text[], %(blobs)b::bytea[])
          AS w (idx, channel, type, blob)
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
-"""  # noqa: S608 - HELD is a constant
-_ENDING: LiteralString = ") SELECT EXISTS (SELECT 1 FROM held) AS held"
-PUT_WRITES: LiteralString = f"{_WRITES} DO NOTHING {_ENDING}"
-# Interrupts, errors and answers have a fixed place: the newest counts.
-REPLACE_WRITES: LiteralString = (
-    f"{_WRITES} DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob {_ENDING}"
+    DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob
 )
+SELECT EXISTS (SELECT 1 FROM held) AS held
+"""  # noqa: S608 - HELD is a constant

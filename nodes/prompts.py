@@ -86,7 +86,8 @@ def _paired(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     for message in messages:
         if isinstance(message, AIMessage):
             paired.append(message)
-            paired += [results.get(call["id"] or "") or _lost(call) for call in message.tool_calls]
+            for call in message.tool_calls:
+                paired.append(results.get(call["id"] or "") or _lost(call))  # noqa: PERF401 - mostly there is one
         elif not isinstance(message, ToolMessage):
             paired.append(message)
     return paired

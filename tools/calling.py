@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_type_hints
 
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 
@@ -26,13 +27,15 @@ class Crashed(Exception):
 
 def watched(tool: BaseTool) -> BaseTool:
     """A copy whose code is run by the `Calling` that calls it. Made once: LangChain keeps on it what it inspects."""
-    copy = tool.model_copy()
+    copy, own = tool.model_copy(), tool._arun  # noqa: SLF001 - where LangChain, all prepared, calls the tool's own code
 
-    # `_arun` is where LangChain has prepared everything and calls the tool's own code.
-    @functools.wraps(tool._arun)  # noqa: SLF001 - LangChain reads its signature
+    @functools.wraps(own)
     async def run(*args: Any, **kwargs: Any) -> Any:
         return await _CURRENT.get().run(tool, *args, **kwargs)
 
+    # LangChain reads both at each call, and would work them out anew.
+    run.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
+    run.__annotations__ = get_type_hints(own, include_extras=True)
     object.__setattr__(copy, "_arun", run)
     return copy
 
