@@ -25,38 +25,71 @@ async def delayed(url: str, round_trip_s: float) -> AsyncIterator[str]:
         await process.wait()
 
 
+class Pipe(asyncio.Protocol):
+    """One end of a connection: what arrives here leaves at the other end, later and in order."""
+
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._later = asyncio.get_running_loop().call_later
+        self.transport: asyncio.Transport | None = None
+        self.other: Pipe | None = None
+        self._early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self.other and self.other.transport:
+            self._later(self._delay_s, self.other.transport.write, data)
+        else:
+            self._early.append(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        del exc
+        if self.other and self.other.transport:
+            self._later(self._delay_s, self.other.transport.close)
+
+    def join(self, other: Pipe) -> None:
+        """Pass on what came before there was another end."""
+        self.other = other
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
+
+
 async def serve(url: str, round_trip_s: float) -> None:
     """Listen on a free port, print it, and pass everything on until terminated."""
-    target, half = conninfo_to_dict(url), round_trip_s / 2
+    target, half, loop = conninfo_to_dict(url), round_trip_s / 2, asyncio.get_running_loop()
+    joining: set[asyncio.Task[None]] = set()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await _connect(target)
-        await asyncio.gather(_pump(reader, upstream_writer, half), _pump(upstream_reader, writer, half))
+    async def join(client: Pipe) -> None:
+        server = await _connect(target, half)
+        server.join(client)
+        client.join(server)
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    def accepted() -> Pipe:
+        client = Pipe(half)
+        task = loop.create_task(join(client))
+        joining.add(task)
+        task.add_done_callback(joining.discard)
+        return client
+
+    server = await loop.create_server(accepted, "127.0.0.1", 0)
     async with server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
 
-async def _connect(target: dict[str, Any]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(target: dict[str, Any], delay_s: float) -> Pipe:
+    loop = asyncio.get_running_loop()
     host, port = str(target.get("host", "127.0.0.1")), int(str(target.get("port", 5432)))
     if host.startswith("/"):
-        return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-    return await asyncio.open_connection(host, port)
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float) -> None:
-    """Pass bytes on after the delay, in order, without one chunk waiting for another's delay."""
-    loop = asyncio.get_running_loop()
-    while data := await reader.read(65_536):
-        loop.call_later(delay_s, _write, writer, data)
-    loop.call_later(delay_s, writer.close)
-
-
-def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    if not writer.is_closing():
-        writer.write(data)
+        return (await loop.create_unix_connection(lambda: Pipe(delay_s), f"{host}/.s.PGSQL.{port}"))[1]
+    return (await loop.create_connection(lambda: Pipe(delay_s), host, port))[1]
 
 
 if __name__ == "__main__":
