@@ -10,6 +10,8 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from app import loop
+
 
 @asynccontextmanager
 async def delayed(url: str, round_trip_s: float) -> AsyncIterator[str]:
@@ -35,9 +37,8 @@ class Pipe(asyncio.Protocol):
         self.other: Pipe | None = None
         self._early: list[bytes] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -63,7 +64,7 @@ class Pipe(asyncio.Protocol):
 
 async def serve(url: str, round_trip_s: float) -> None:
     """Listen on a free port, print it, and pass everything on until terminated."""
-    target, half, loop = conninfo_to_dict(url), round_trip_s / 2, asyncio.get_running_loop()
+    target, half, events = conninfo_to_dict(url), round_trip_s / 2, asyncio.get_running_loop()
     joining: set[asyncio.Task[None]] = set()
 
     async def join(client: Pipe) -> None:
@@ -73,24 +74,24 @@ async def serve(url: str, round_trip_s: float) -> None:
 
     def accepted() -> Pipe:
         client = Pipe(half)
-        task = loop.create_task(join(client))
+        task = events.create_task(join(client))
         joining.add(task)
         task.add_done_callback(joining.discard)
         return client
 
-    server = await loop.create_server(accepted, "127.0.0.1", 0)
+    server = await events.create_server(accepted, "127.0.0.1", 0)
     async with server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
 
 
 async def _connect(target: dict[str, Any], delay_s: float) -> Pipe:
-    loop = asyncio.get_running_loop()
+    events = asyncio.get_running_loop()
     host, port = str(target.get("host", "127.0.0.1")), int(str(target.get("port", 5432)))
     if host.startswith("/"):
-        return (await loop.create_unix_connection(lambda: Pipe(delay_s), f"{host}/.s.PGSQL.{port}"))[1]
-    return (await loop.create_connection(lambda: Pipe(delay_s), host, port))[1]
+        return (await events.create_unix_connection(lambda: Pipe(delay_s), f"{host}/.s.PGSQL.{port}"))[1]
+    return (await events.create_connection(lambda: Pipe(delay_s), host, port))[1]
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], float(sys.argv[2])))
+    loop.run(serve(sys.argv[1], float(sys.argv[2])))
