@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from checkpoints.database import Pool, open_pool
 from checkpoints.migrate import migrate
 from evals.chaos.postgres import own_postgres
+from tests.forks import Forks, forking
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,13 @@ def server_url() -> Iterator[str]:
         return
     with own_postgres() as own:
         yield own.url
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """What runs Python programs quickly, each in a process of its own."""
+    with forking(tmp_path_factory.mktemp("forks")) as ready:
+        yield ready
 
 
 @pytest.fixture
