@@ -64,7 +64,7 @@ def test_one_that_takes_too_long_is_told_apart_from_one_that_ended(forks: Forks,
     with pytest.raises(subprocess.TimeoutExpired) as late:
         forks.run(str(program), env={})
 
-    assert late.value.stdout == "said\n"
+    assert late.value.output == "said\n"
 
 
 def _started(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
