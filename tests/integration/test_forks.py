@@ -26,12 +26,23 @@ sys.exit(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("words", [["doctor"], [], ["launch"], ["run", "a\udcff"]], ids=repr)
+ORDER = "order 2 desk lamps at 38.25"
+COMMANDS = [
+    "", "launch", "run a\udcff", "run go --thread t --model scripted:nowhere.yaml", "resume t", "history t",
+    "replay t --from reason --dry-run", "effects t --json", "approvals list", "approvals show ap-0", "threads",
+    "tools --json", "doctor",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=repr)
 def test_the_command_line_says_and_ends_as_if_it_were_started(
-    forks: Forks, database_url: str, tmp_path: Path, words: list[str]
+    forks: Forks, database_url: str, tmp_path: Path, words: str
 ) -> None:
-    command = ["-m", "app.cli", *words]
+    """Started, each command must import by itself all that it needs."""
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "BALLAST_HOME": str(tmp_path)}
+    first = forks.run("-m", "app.cli", "run", ORDER, "--thread", "t", "--model", "offline", env=environment)
+    assert first.returncode == 3, first.stderr
+    command = ["-m", "app.cli", *words.split()]
 
     forked = forks.run(*command, env=environment)
 
