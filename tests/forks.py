@@ -41,7 +41,7 @@ class Forks:
     """Where what they print is kept until they have ended."""
 
     def run(self, *words: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """As `subprocess.run([sys.executable, *words], env=env, text=True, capture_output=True)`."""
+        """As `subprocess.run([sys.executable, *words], env=env, text=True, capture_output=True)`, with no input."""
         out, err = self.folder / "out", self.folder / "err"
         assert self.process.stdin
         assert self.process.stdout
