@@ -10,7 +10,7 @@ demo: .venv/ready  ## The main job on examples/office: search, read, mail, order
 	@$(BIN)/python -m app.demo
 
 test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite, real Postgres and real server
-	$(BIN)/pytest --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 # The task reaches the shell through its environment, as it was typed: neither make nor the shell may read
 # `$HOME`, quotes or backticks in it as code.

@@ -14,6 +14,8 @@ from psycopg.conninfo import make_conninfo
 from checkpoints.database import Pool, open_pool
 from checkpoints.migrate import migrate
 from evals.chaos.postgres import own_postgres
+from tests.forks import Forks, forking
+from tests.quiet import turn
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +26,22 @@ def server_url() -> Iterator[str]:
         return
     with own_postgres() as own:
         yield own.url
+
+
+@pytest.fixture(autouse=True)
+def taking_turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """With several workers, what is marked `alone` runs while none of them runs another test."""
+    folder = tmp_path_factory.getbasetemp()
+    alone = request.node.get_closest_marker("alone") is not None
+    with turn(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder, alone=alone):
+        yield
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """What runs Python programs quickly, each in a process of its own."""
+    with forking(tmp_path_factory.mktemp("forks")) as ready:
+        yield ready
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ import yaml
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tests.forks import Forks
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -127,16 +129,9 @@ def environment(database_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def ballast(environment: dict[str, str]) -> Ballast:
+def ballast(environment: dict[str, str], forks: Forks) -> Ballast:
     def run(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "app.cli", *args],
-            env=environment | variables,
-            text=True,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
+        done = forks.run("-m", "app.cli", *args, env=environment | variables)
         assert "Traceback" not in done.stderr
         return done
 

@@ -157,6 +157,7 @@ def test_every_ending_is_on_the_root_of_the_trace(
     _agrees(langsmith.metadata("react"), **expected)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["refuses", "never answers", "mute after the greeting", "no such host"])
 def test_a_dead_endpoint_costs_a_command_less_than_two_seconds(ballast: Ballast, script: Script, kind: Bad) -> None:
     model = script(LIST, DONE)
@@ -215,6 +216,7 @@ def test_the_server_traces_the_application_once(served: Callable[[str], Server],
     assert_shows_no_key((tmp_path / "server.log").read_text())
 
 
+@pytest.mark.alone
 def test_the_server_neither_waits_for_a_dead_endpoint_nor_shows_the_key(
     served: Callable[[str], Server], tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from app import loop
 from app.lifespan import Opened, opened
 from app.runs import Runs
 from checkpoints.saver import PostgresSaver
@@ -122,6 +123,7 @@ def play(url: str, thread: str, context: LocalContext, *, first: int = NEVER, se
 def main(url: str, workspace: str, script: str) -> None:
     """Kill at each write of the first half, then at each of the second, until a run gets through alive."""
     context = LocalContext(model=f"scripted:{script}", workspace=Path(workspace), keep_tool_results=2)
+    loop.settle()  # else every process that is forked walks, and so copies, all that was imported
     cases = [play(url, "undisturbed", context)]
     for half, name in enumerate(("first", "second")):
         for writes in range(NEVER):

@@ -80,7 +80,7 @@ async def ask(url: str, slept: list[float], *, failures: int = 50, times: int = 
         slept.append(seconds)
 
     endpoints = Endpoints(breakers=Breakers(failures=failures, seconds=30), rates=Rates({}), sleep=sleep)
-    models = OpenAIModels(key=SecretStr("sk-test"), base_url=url, timeout_s=0.3)
+    models = OpenAIModels(key=SecretStr("sk-test"), base_url=url, timeout_s=1.0)
     async with aclosing(models):
         model = models.model("m")
         for _ in range(times - 1):

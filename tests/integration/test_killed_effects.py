@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.forks import Forks
 
 PROGRAM = Path(__file__).with_name("paying.py")
 
@@ -60,28 +63,31 @@ def bank() -> Iterator[Bank]:
 
 
 class Payer:
-    def __init__(self, url: str, bank: Bank, folder: Path, amount: int = 5) -> None:
-        self.url, self.bank, self.script = url, bank, folder / "script.yaml"
+    def __init__(self, forks: Forks, url: str, bank: Bank, folder: Path) -> None:
+        self.forks, self.url, self.bank, self.script = forks, url, bank, folder / "script.yaml"
+        self.will_pay(5)
+
+    def will_pay(self, amount: int) -> None:
         turns = [{"tool_calls": [{"name": "pay", "args": {"amount": amount}}]}, {"content": "Done."}]
         self.script.write_text(yaml.safe_dump({"turns": turns}))
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         service = f"http://127.0.0.1:{self.bank.server_address[1]}"
-        program = [sys.executable, str(PROGRAM), self.url, service, str(self.script), *words]
-        return subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+        return self.forks.run(str(PROGRAM), self.url, service, str(self.script), *words, env=os.environ)
 
     def ballast(self, *words: str) -> Any:
-        program = [str(Path(sys.executable).with_name("ballast")), *words, "--json"]
-        done = subprocess.run(
-            program, capture_output=True, text=True, check=True, env={"DATABASE_URL": self.url, "PATH": ""}
-        )
+        program = str(Path(sys.executable).with_name("ballast"))
+        done = self.forks.run(program, *words, "--json", env={"DATABASE_URL": self.url, "PATH": ""})
+        done.check_returncode()
         return json.loads(done.stdout)
 
 
-def test_what_was_paid_before_the_kill_is_found_by_key_and_not_paid_again(
-    database_url: str, bank: Bank, tmp_path: Path
-) -> None:
-    pay = Payer(database_url, bank, tmp_path)
+@pytest.fixture
+def pay(forks: Forks, database_url: str, bank: Bank, tmp_path: Path) -> Payer:
+    return Payer(forks, database_url, bank, tmp_path)
+
+
+def test_what_was_paid_before_the_kill_is_found_by_key_and_not_paid_again(pay: Payer, bank: Bank) -> None:
     assert pay("start", "verify", "die").returncode == -9
 
     resumed = json.loads(pay("resume", "verify").stdout)
@@ -92,10 +98,8 @@ def test_what_was_paid_before_the_kill_is_found_by_key_and_not_paid_again(
     assert bank.asked == [effect["key"]]
 
 
-def test_what_was_not_paid_before_the_kill_is_paid_once_under_the_same_key(
-    database_url: str, bank: Bank, tmp_path: Path
-) -> None:
-    pay = Payer(database_url, bank, tmp_path, amount=-5)
+def test_what_was_not_paid_before_the_kill_is_paid_once_under_the_same_key(pay: Payer, bank: Bank) -> None:
+    pay.will_pay(-5)
     assert pay("start", "verify", "die").returncode == -9
 
     resumed = json.loads(pay("resume", "verify").stdout)
@@ -111,9 +115,8 @@ def test_what_was_not_paid_before_the_kill_is_paid_once_under_the_same_key(
     [("done", ("done", "done", 1)), ("retry", ("retried", "done", 2)), ("abandon", ("abandoned", "failed", 1))],
 )
 def test_without_a_check_a_person_is_asked_and_decides(
-    database_url: str, bank: Bank, tmp_path: Path, kind: str, ended: tuple[str, str, int]
+    pay: Payer, bank: Bank, kind: str, ended: tuple[str, str, int]
 ) -> None:
-    pay = Payer(database_url, bank, tmp_path)
     assert pay("start", "blind", "die").returncode == -9
     waiting = json.loads(pay("resume", "blind").stdout)
     [row] = pay.ballast("approvals", "list", "--pending")
@@ -129,8 +132,7 @@ def test_without_a_check_a_person_is_asked_and_decides(
     assert set(bank.asked) == {effect["key"]}
 
 
-def test_a_killed_retry_is_asked_about_again(database_url: str, bank: Bank, tmp_path: Path) -> None:
-    pay = Payer(database_url, bank, tmp_path)
+def test_a_killed_retry_is_asked_about_again(pay: Payer, bank: Bank) -> None:
     pay("start", "blind", "die")
     pay("resume", "blind")
     [row] = pay.ballast("approvals", "list", "--pending")

@@ -110,6 +110,7 @@ def test_a_trace_holds_thread_decisions_tokens_and_cost(arguments: tuple[str, ..
     assert server.metadata("GenericFakeChatModel")["usage_metadata"]["total_tokens"] == 135
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["refuses", "never answers", "mute after the greeting", "no such host"])
 def test_a_dead_endpoint_costs_the_user_less_than_two_seconds_and_shows_no_key(kind: Bad) -> None:
     run_untraced, exit_untraced, _ = run_program(None)
@@ -173,6 +174,7 @@ def serve_one_run(folder: Path, url: str) -> tuple[float, str]:
         return time.monotonic() - interrupted, (folder / "log").read_text()
 
 
+@pytest.mark.alone
 def test_the_server_traces_a_run_once_and_does_not_wait_for_a_dead_endpoint(tmp_path: Path) -> None:
     folders = [tmp_path / "healthy", tmp_path / "dead"]
     for folder in folders:

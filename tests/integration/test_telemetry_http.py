@@ -64,6 +64,7 @@ async def test_leaving_sends_what_is_on_its_way(
     assert [record for record in caplog.records if record.name == "services.telemetry"] == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("kind", "said"),
     [

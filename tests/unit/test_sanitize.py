@@ -55,6 +55,7 @@ async def test_text_that_takes_too_long_is_withheld_and_reported(monkeypatch: py
     assert annotated == {"findings": update["findings"]}
 
 
+@pytest.mark.alone
 async def test_the_event_loop_goes_on_while_text_is_cleaned() -> None:
     work = asyncio.create_task(_sanitize(*["<p hidden>ai " * (READ_CHARS // 13)] * 4))
     turns, begun = 0, time.perf_counter()
