@@ -159,6 +159,29 @@ async def test_a_call_that_will_not_end_is_left_and_known_to_go_on(pool: Pool, t
     assert (len(checks), await bench.states()) == (2, ["unknown"])
 
 
+async def test_what_happens_while_a_check_looks_is_not_taken_for_nothing(pool: Pool, tmp_path: Path) -> None:
+    until, happened = asyncio.Event(), asyncio.Event()
+
+    async def verify(**_: Any) -> bool:
+        looked = happened.is_set()
+        until.set()
+        await happened.wait()
+        return looked
+
+    @tool(risk="medium", untrusted_output=False, idempotent=False, timeout_s=0.05, verify=verify)
+    async def act() -> str:
+        """Act."""
+        said = str(await _deaf(until)())
+        happened.set()
+        return said
+
+    bench = _bench(pool, tmp_path, act)
+
+    result = await bench.run("act")
+
+    assert (bool(result.doubt), await bench.states()) == (True, ["unknown"])
+
+
 async def test_a_plain_blocking_langchain_tool_needs_no_executor() -> None:
     @plain_tool
     def act(number: int) -> str:
