@@ -35,7 +35,8 @@ def watched(tool: BaseTool) -> BaseTool:
 
     # LangChain reads both at each call, and would work them out anew.
     run.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
-    run.__annotations__ = get_type_hints(own, include_extras=True)
+    with suppress(Exception):  # some hold only for type checkers: LangChain then goes without, too
+        run.__annotations__ = get_type_hints(own, include_extras=True)
     object.__setattr__(copy, "_arun", run)
     return copy
 

@@ -182,6 +182,30 @@ async def test_what_happens_while_a_check_looks_is_not_taken_for_nothing(pool: P
     assert (bool(result.doubt), await bench.states()) == (True, ["unknown"])
 
 
+ODD = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+from langchain_core.tools import BaseTool
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForToolRun
+class Odd(BaseTool):
+    name: str = "act"
+    description: str = "Act."
+    def _run(self, number: int) -> str:
+        raise NotImplementedError
+    async def _arun(self, number: int, run_manager: AsyncCallbackManagerForToolRun | None = None) -> str:
+        return f"{number}, {run_manager is not None}"
+"""
+
+
+async def test_a_tool_with_annotations_for_type_checkers_only_is_taken_too() -> None:
+    names: dict[str, Any] = {"__name__": "odd"}
+    exec(ODD, names)  # noqa: S102 - our own text: the linter would move the import
+    odd = names["Odd"]()
+
+    assert await Calling(watched(odd)).within({"number": 2}, 5, patient=False) == "2, True"
+
+
 async def test_a_plain_blocking_langchain_tool_needs_no_executor() -> None:
     @plain_tool
     def act(number: int) -> str:
