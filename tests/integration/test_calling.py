@@ -206,6 +206,19 @@ async def test_a_tool_with_annotations_for_type_checkers_only_is_taken_too() -> 
     assert await Calling(watched(odd)).within({"number": 2}, 5, patient=False) == "2, True"
 
 
+async def test_arguments_that_look_like_a_call_are_arguments(pool: Pool, tmp_path: Path) -> None:
+    @tool(risk="medium", untrusted_output=False, idempotent=False)
+    async def act(type: str) -> str:  # noqa: A002 - its name is the point
+        """Act.
+
+        Args:
+            type: Of what.
+        """
+        return type
+
+    assert await _bench(pool, tmp_path, act).said("act", type="tool_call") == "tool_call"
+
+
 async def test_a_plain_blocking_langchain_tool_needs_no_executor() -> None:
     @plain_tool
     def act(number: int) -> str:
