@@ -11,7 +11,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Json
 
 from checkpoints.database import Connection, Pool
-from checkpoints.ledger import settle, state_of
+from checkpoints.ledger import settle, state_of, storable
 from checkpoints.outage import patient
 from graph.approvals import Approval, Question, same_arguments
 from graph.errors import AlreadyDecided, NotFound
@@ -222,7 +222,7 @@ def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:
         "tool": call["name"],
         "args": Json(call["args"]),
         "risk": call["risk"],
-        "reason": call["reason"],
+        "reason": storable(call["reason"]),
         "deadline": question.deadline if call["risk"] == "medium" and "effect_key" not in call else None,
         "effect_key": call.get("effect_key"),
         "effect_holder": call.get("effect_holder"),
