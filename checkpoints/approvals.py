@@ -38,7 +38,9 @@ SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND check
 SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
 UNAPPLIED = """
 SELECT id, call_id, tool, args, effect_key, effect_holder FROM approvals
-WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL ORDER BY position
+WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL
+  AND NOT (status = 'cancelled' AND decided_by = 'ballast')  -- closed, not decided: come back to, it is asked anew
+ORDER BY position
 """
 # Asked again, a pending row belongs to the newer interrupt; a decided one stays as it is.
 UPSERT = """
