@@ -63,8 +63,8 @@ class ThreadLocks:
                 raise ThreadBusy(thread_id)
             try:
                 yield token
-            finally:
-                await self._release(thread_id)
+            finally:  # shielded: a run cancelled as it ends would keep its lock as long as this process lives
+                await asyncio.shield(self._release(thread_id))
         finally:
             self._held.discard(thread_id)
 

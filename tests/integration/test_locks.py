@@ -111,6 +111,32 @@ async def test_a_hold_that_is_given_up_while_a_write_is_waited_for_leaves_no_loc
             pass
 
 
+async def test_a_release_that_is_cancelled_while_it_waits_for_its_turn_still_releases(database_url: str) -> None:
+    async with (
+        ThreadLocks.open(database_url) as one,
+        ThreadLocks.open(database_url) as another,
+        await psycopg.AsyncConnection.connect(database_url) as writing,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watching,
+    ):
+        async with one.hold("u"):
+            pass
+        await writing.execute("SELECT 1 FROM claims WHERE thread_id = 'u' FOR SHARE")
+        held = one.hold("t")
+        await held.__aenter__()
+        waiting = asyncio.create_task(one.hold("u").__aenter__())
+        await _until_blocked(watching)
+        ending = asyncio.create_task(held.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        await writing.rollback()
+        await waiting
+
+        async with one.hold("v"), another.hold("t"):
+            pass
+
+
 async def _until_blocked(connection: psycopg.AsyncConnection[Any]) -> None:
     """Bounded polling of Postgres' own table."""
     for _ in range(2_000):
