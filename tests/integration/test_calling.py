@@ -160,26 +160,27 @@ async def test_a_call_that_will_not_end_is_left_and_known_to_go_on(pool: Pool, t
 
 
 async def test_what_happens_while_a_check_looks_is_not_taken_for_nothing(pool: Pool, tmp_path: Path) -> None:
-    until, happened = asyncio.Event(), asyncio.Event()
+    until, happened, threads = threading.Event(), threading.Event(), list[threading.Thread]()
 
     async def verify(**_: Any) -> bool:
         looked = happened.is_set()
         until.set()
-        await happened.wait()
+        await asyncio.to_thread(threads[0].join)
         return looked
 
     @tool(risk="medium", untrusted_output=False, idempotent=False, timeout_s=0.05, verify=verify)
-    async def act() -> str:
+    def act() -> str:
         """Act."""
-        said = str(await _deaf(until)())
+        threads.append(threading.current_thread())
+        until.wait()
         happened.set()
-        return said
+        return "late"
 
     bench = _bench(pool, tmp_path, act)
 
     result = await bench.run("act")
 
-    assert (bool(result.doubt), await bench.states()) == (True, ["unknown"])
+    assert (happened.is_set(), bool(result.doubt), await bench.states()) == (True, True, ["unknown"])
 
 
 ODD = """
