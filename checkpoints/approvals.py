@@ -11,7 +11,7 @@ from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Json
 
 from checkpoints.database import Connection, Pool
-from checkpoints.ledger import settle, state_of
+from checkpoints.ledger import settle, state_of, storable
 from checkpoints.outage import patient
 from graph.approvals import Approval, Question, same_arguments
 from graph.errors import AlreadyDecided, NotFound
@@ -38,7 +38,9 @@ SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND check
 SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
 UNAPPLIED = """
 SELECT id, call_id, tool, args, effect_key, effect_holder FROM approvals
-WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL ORDER BY position
+WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL
+  AND NOT (status = 'cancelled' AND decided_by = 'ballast')  -- closed, not decided: come back to, it is asked anew
+ORDER BY position
 """
 # Asked again, a pending row belongs to the newer interrupt; a decided one stays as it is.
 UPSERT = """
@@ -222,7 +224,7 @@ def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:
         "tool": call["name"],
         "args": Json(call["args"]),
         "risk": call["risk"],
-        "reason": call["reason"],
+        "reason": storable(call["reason"]),
         "deadline": question.deadline if call["risk"] == "medium" and "effect_key" not in call else None,
         "effect_key": call.get("effect_key"),
         "effect_holder": call.get("effect_holder"),

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import psycopg
+from psycopg.errors import IntegrityError, RaiseException
 from psycopg.types.json import Json
 
 from checkpoints.database import Connection, Pool
@@ -149,7 +150,7 @@ class Ledger:
         try:
             if transactional:
                 async with self._transactions:
-                    return await self._in_one_transaction(effect, row)
+                    return await self._committed(effect, row)
             if earlier := await self._reserved(row):
                 return earlier
             ending, result = await effect(key, self._pool.connection)
@@ -170,6 +171,17 @@ class Ledger:
             {name: value.isoformat() if name.endswith("_at") and value else value for name, value in row.items()}
             for row in rows
         ]
+
+    async def _committed(self, effect: Effect, row: dict[str, Any]) -> Recorded:
+        try:
+            return await self._in_one_transaction(effect, row)
+        except (IntegrityError, RaiseException) as error:  # a deferred constraint or trigger, at the commit
+            refusal = f"{type(error).__name__}: {error}"
+
+            async def refused(_key: str, _database: Database) -> tuple[Ending, str]:
+                return "failed", refusal
+
+            return await self._in_one_transaction(refused, row)
 
     @patient  # cut off before its commit nothing has happened; after it, the row says so
     async def _in_one_transaction(self, effect: Effect, row: dict[str, Any]) -> Recorded:

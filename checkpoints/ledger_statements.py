@@ -7,10 +7,12 @@ from typing import LiteralString
 from checkpoints.claims import HELD
 
 # Inserts the row, or takes over one that failed; another state keeps it. Nothing happens for a fenced run, nor while
-# an earlier one of the very same call is in doubt or was given up: asking again does not get round the question.
+# an earlier one of the very same call is in doubt or was given up: asking again does not get round the question. One
+# that has a row of its own (made side by side with it, then replayed) is told what that says.
 RESERVE: LiteralString = f"""
 WITH {HELD}, doubt AS MATERIALIZED (
-    SELECT key FROM effects WHERE key = ANY(%(before)s) AND (state = 'unknown' OR abandoned) LIMIT 1
+    SELECT key FROM effects WHERE key = ANY(%(before)s) AND (state = 'unknown' OR abandoned)
+    AND NOT EXISTS (SELECT 1 FROM effects WHERE key = %(key)s AND (state <> 'failed' OR abandoned)) LIMIT 1
 ), reserved AS (
     INSERT INTO effects (key, thread_id, tool, args, state, holder)
     SELECT %(key)s, %(thread_id)s, %(tool)s, %(args)s, 'reserved', %(holder)s FROM held

@@ -63,8 +63,8 @@ class ThreadLocks:
                 raise ThreadBusy(thread_id)
             try:
                 yield token
-            finally:
-                await self._release(thread_id)
+            finally:  # shielded: a run cancelled as it ends would keep its lock as long as this process lives
+                await asyncio.shield(self._release(thread_id))
         finally:
             self._held.discard(thread_id)
 
@@ -75,6 +75,9 @@ class ThreadLocks:
         except LockNotAvailable:  # the lock is ours, but the run that lost it is in the middle of a write
             await self._release(thread_id)
             return None
+        except asyncio.CancelledError:  # the same, given up while waiting for that write
+            await self._release(thread_id)
+            raise
         return int(row[0]) if row else None
 
     async def _release(self, thread_id: str) -> None:

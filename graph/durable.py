@@ -138,7 +138,9 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
             await engine.services.approvals.close(config["configurable"]["thread_id"])
         why = "a person ended the run"
         update = {"calls": [], "untrusted": [], "outcome": "cancelled", "reason": why, "answer": f"Stopped: {why}."}
-        return StateUpdate({**update, "messages": [not_run(call, why) for call in left]}, as_node="finish")
+        # A thread that lies still with calls that may run was cut off in the step that runs them.
+        told = [not_run(call, why, broken=True) for call in left]
+        return StateUpdate({**update, "messages": told}, as_node="finish")
 
     def get_input_jsonschema(self, config: Any = None) -> dict[str, Any]:
         """The input a client sends; `settings` is filled in here, whatever was sent."""

@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
+from checkpoints.ledger import storable
 from graph.context import LocalContext, Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question, Reply
@@ -165,11 +166,14 @@ def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalC
 
 
 def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage], usage: Usage) -> AIMessage:
-    """Models may repeat a call id; results are paired by it, so a repeated one is made new."""
+    """Models may repeat a call id; results are paired by it, so a repeated one is made new.
+
+    One that Postgres can't hold is written so that it can: the approval of a call is found by it.
+    """
     taken = {call["id"] for old in history if isinstance(old, AIMessage) for call in old.tool_calls}
     calls = []
     for position, call in enumerate(message.tool_calls):
-        unique = call["id"]
+        unique = storable(call["id"])
         if not unique or unique in taken:
             unique = f"{unique or 'call'}-{message.id}-{position}"
             faults.count(usage, "repeated_call_id")

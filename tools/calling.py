@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, get_type_hints
 
+from langchain_core.messages import ToolCall
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 
 LEAVE_S = 1.0
@@ -35,7 +36,8 @@ def watched(tool: BaseTool) -> BaseTool:
 
     # LangChain reads both at each call, and would work them out anew.
     run.__signature__ = inspect.signature(own)  # type: ignore[attr-defined]
-    run.__annotations__ = get_type_hints(own, include_extras=True)
+    with suppress(Exception):  # some hold only for type checkers: LangChain then goes without, too
+        run.__annotations__ = get_type_hints(own, include_extras=True)
     object.__setattr__(copy, "_arun", run)
     return copy
 
@@ -82,7 +84,8 @@ class Calling:
         _CURRENT.set(self)
         # The other classes' own `ainvoke` would hand a blocking tool to the loop's executor.
         ainvoke = BaseTool.ainvoke if _blocks(self._tool) else type(self._tool).ainvoke
-        return await ainvoke(self._tool, given)
+        # Bare arguments, one of them called `type`, can be taken for a whole call. Without an id, no message is made.
+        return await ainvoke(self._tool, ToolCall(type="tool_call", id=None, name=self._tool.name, args=given))
 
     async def run(self, original: BaseTool, *args: Any, **kwargs: Any) -> Any:
         """In the place of the tool's own `_arun`.

@@ -43,11 +43,12 @@ class Running:
     async def verify(self, key: str) -> bool | str | None:
         """See `checkpoints.ledger.Verify`."""
         left, idempotent = self.left.get(key), self.marks.idempotent
+        going_on = left is not None and left.going_on  # as the check begins: what ends during it may be missed by it
         answer = await _verified(self.marks, {**self.call["args"], CONTEXT: self._context(key, self.ledger.connection)})
         if answer is None and idempotent:
             return False
         # What has not happened yet may still, while the attempt goes on.
-        return None if answer is False and left and left.going_on and not idempotent else answer
+        return None if answer is False and going_on and not idempotent else answer
 
     async def in_transactions(self, wanted: Intent, asked: str | None) -> ToolResult:
         """Each try in a transaction of its own: none is open while a rate limit or a backoff is waited for."""

@@ -134,6 +134,12 @@ async def test_arguments_are_kept_in_their_own_order_and_whatever_they_hold(appr
     assert list(row.args) == ["to", "body", "about"]
 
 
+async def test_a_reason_may_quote_whatever_the_arguments_hold(approvals: PostgresApprovals) -> None:
+    [row] = await approvals.ask([_call("c1", reason="writes to nul \0, half a pair \ud800")], _at("1"))
+
+    assert row.reason == "writes to nul \\0, half a pair \\ud800"
+
+
 async def test_only_medium_calls_have_a_deadline(approvals: PostgresApprovals) -> None:
     rows = await approvals.ask([_call("c1"), _call("c2", risk="high")], _at("1"))
 

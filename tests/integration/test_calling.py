@@ -159,6 +159,67 @@ async def test_a_call_that_will_not_end_is_left_and_known_to_go_on(pool: Pool, t
     assert (len(checks), await bench.states()) == (2, ["unknown"])
 
 
+async def test_what_happens_while_a_check_looks_is_not_taken_for_nothing(pool: Pool, tmp_path: Path) -> None:
+    until, happened, threads = threading.Event(), threading.Event(), list[threading.Thread]()
+
+    async def verify(**_: Any) -> bool:
+        looked = happened.is_set()
+        until.set()
+        await asyncio.to_thread(threads[0].join)
+        return looked
+
+    @tool(risk="medium", untrusted_output=False, idempotent=False, timeout_s=0.05, verify=verify)
+    def act() -> str:
+        """Act."""
+        threads.append(threading.current_thread())
+        until.wait()
+        happened.set()
+        return "late"
+
+    bench = _bench(pool, tmp_path, act)
+
+    result = await bench.run("act")
+
+    assert (happened.is_set(), bool(result.doubt), await bench.states()) == (True, True, ["unknown"])
+
+
+ODD = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+from langchain_core.tools import BaseTool
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForToolRun
+class Odd(BaseTool):
+    name: str = "act"
+    description: str = "Act."
+    def _run(self, number: int) -> str:
+        raise NotImplementedError
+    async def _arun(self, number: int, run_manager: AsyncCallbackManagerForToolRun | None = None) -> str:
+        return f"{number}, {run_manager is not None}"
+"""
+
+
+async def test_a_tool_with_annotations_for_type_checkers_only_is_taken_too() -> None:
+    names: dict[str, Any] = {"__name__": "odd"}
+    exec(ODD, names)  # noqa: S102 - our own text: the linter would move the import
+    odd = names["Odd"]()
+
+    assert await Calling(watched(odd)).within({"number": 2}, 5, patient=False) == "2, True"
+
+
+async def test_arguments_that_look_like_a_call_are_arguments(pool: Pool, tmp_path: Path) -> None:
+    @tool(risk="medium", untrusted_output=False, idempotent=False)
+    async def act(type: str) -> str:  # noqa: A002 - its name is the point
+        """Act.
+
+        Args:
+            type: Of what.
+        """
+        return type
+
+    assert await _bench(pool, tmp_path, act).said("act", type="tool_call") == "tool_call"
+
+
 async def test_a_plain_blocking_langchain_tool_needs_no_executor() -> None:
     @plain_tool
     def act(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from app.lifespan import Opened
@@ -111,3 +112,26 @@ async def test_an_earlier_call_in_doubt_stands_in_the_way_of_the_next_until_it_i
     later = await ledger.run_once(_never, replace(WANTED, occurrence=1), transactional=False)
 
     assert (later.state, later.key) == ("unknown", first.key)
+
+
+async def test_a_call_with_a_result_of_its_own_is_given_that_though_an_equal_one_is_in_doubt(services: Opened) -> None:
+    ledger = Ledger(services.pool)
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_key: str, _database: Database) -> tuple[Ending, str]:
+        begun.set()
+        await end.wait()
+        return "unknown", "cut off"
+
+    async def fine(_key: str, _database: Database) -> tuple[Ending, str]:
+        return "done", "rang"
+
+    first = asyncio.create_task(ledger.run_once(slow, WANTED, transactional=False))
+    await begun.wait()
+    await ledger.run_once(fine, replace(WANTED, occurrence=1), transactional=False)
+    end.set()
+    await first
+
+    again = await ledger.run_once(_never, replace(WANTED, occurrence=1), transactional=False)
+
+    assert (again.state, again.result) == ("done", "rang")

@@ -20,7 +20,7 @@ from graph.durable import DurableGraph
 from graph.errors import BadSetting, ThreadBusy
 from graph.react import react
 from graph.state import Call, Input
-from tests.integration.conftest import LIST, MAIL, READ, Script, calls, say
+from tests.integration.conftest import LIST, MAIL, READ, Script, calls, results_of, say
 
 ASKED: Any = {"messages": [HumanMessage("go")]}
 CONFIG: Any = {"configurable": {"thread_id": "t"}}
@@ -226,6 +226,27 @@ async def test_ending_an_ended_thread_changes_nothing_it_said(runs: Runs, script
 
     after = (await runs.known("t")).values
     assert (after["outcome"], after["answer"]) == ("completed", "first")
+
+
+async def test_ending_a_thread_that_was_cut_off_says_that_its_calls_may_have_run(
+    services: Opened, script: Script
+) -> None:
+    class CutOff:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(services.services.tools, name)
+
+        async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
+            await services.services.tools.run(call, step, occurrence=occurrence)
+            raise psycopg.OperationalError("gone")
+
+    engine = dataclasses.replace(services, services=dataclasses.replace(services.services, tools=CutOff()))
+    runs = Runs(opened=engine, progress=lambda _node, _change: None)
+    with pytest.raises(psycopg.OperationalError):
+        await runs.start("go", thread_id="t", context=script(calls(LIST), say("never")))
+
+    await runs.graph.ainvoke(Command(goto=END), CONFIG)
+
+    assert (await results_of(runs, "t"))["list_files"].startswith("It may have run")
 
 
 async def test_calls_side_by_side_all_end_before_a_failure_is_told(services: Opened, script: Script) -> None:

@@ -132,6 +132,23 @@ async def test_an_error_inside_a_transaction_leaves_nothing_of_the_effect(pool: 
     assert await _state(pool) == [("failed", "division by zero", 1)]
 
 
+async def test_what_the_commit_refuses_is_a_failed_effect(pool: Pool) -> None:
+    async with pool.connection() as connection:
+        await connection.execute("CREATE TABLE done (key TEXT UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+
+    async def twice(key: str, database: Database) -> tuple[Ending, str]:
+        async with database() as connection:
+            await connection.execute("INSERT INTO done SELECT %s FROM generate_series(1, 2)", (key,))
+        return "done", "both"
+
+    recorded = await Ledger(pool).run_once(twice, WANTED, transactional=True)
+
+    [(state, result, attempts)] = await _state(pool)
+    assert (recorded.state, state, attempts) == ("failed", "failed", 1)
+    assert result == recorded.result
+    assert "UniqueViolation" in recorded.result
+
+
 async def test_results_hold_whatever_a_tool_says(pool: Pool) -> None:
     async def odd(_: str, __: Database) -> tuple[Ending, str]:
         return "done", "nul \0, half a pair \ud800"

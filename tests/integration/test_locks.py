@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import psycopg
 import pytest
@@ -87,3 +88,59 @@ async def test_many_threads_are_held_side_by_side(database_url: str) -> None:
                 return os.getpid()
 
         assert len(await asyncio.gather(*map(hold, range(30)))) == 30
+
+
+async def test_a_hold_that_is_given_up_while_a_write_is_waited_for_leaves_no_lock(database_url: str) -> None:
+    async with (
+        ThreadLocks.open(database_url) as one,
+        ThreadLocks.open(database_url) as another,
+        await psycopg.AsyncConnection.connect(database_url) as writing,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watching,
+    ):
+        async with one.hold("t"):
+            pass
+        await writing.execute("SELECT 1 FROM claims WHERE thread_id = 't' FOR SHARE")
+        waiting = asyncio.create_task(one.hold("t").__aenter__())
+        await _until_blocked(watching)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await writing.rollback()
+
+        async with another.hold("t"):
+            pass
+
+
+async def test_a_release_that_is_cancelled_while_it_waits_for_its_turn_still_releases(database_url: str) -> None:
+    async with (
+        ThreadLocks.open(database_url) as one,
+        ThreadLocks.open(database_url) as another,
+        await psycopg.AsyncConnection.connect(database_url) as writing,
+        await psycopg.AsyncConnection.connect(database_url, autocommit=True) as watching,
+    ):
+        async with one.hold("u"):
+            pass
+        await writing.execute("SELECT 1 FROM claims WHERE thread_id = 'u' FOR SHARE")
+        held = one.hold("t")
+        await held.__aenter__()
+        waiting = asyncio.create_task(one.hold("u").__aenter__())
+        await _until_blocked(watching)
+        ending = asyncio.create_task(held.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        await writing.rollback()
+        await waiting
+
+        async with one.hold("v"), another.hold("t"):
+            pass
+
+
+async def _until_blocked(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Bounded polling of Postgres' own table."""
+    for _ in range(2_000):
+        row = await (await connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")).fetchone()
+        if row and row[0]:
+            return
+    pytest.fail("nobody waits for the row")

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from langgraph.graph import END
+from langgraph.types import Command
 
 from app.lifespan import Opened
 from app.runs import Runs
@@ -30,6 +32,16 @@ async def test_what_is_done_is_not_done_again_when_a_node_is_replayed(
     assert len(list((workspace / "outbox/new").iterdir())) == 1
     assert [(e["state"], e["attempts"]) for e in await services.ledger.of_thread("t")] == [("done", 1)]
     assert set(before) < set(after)
+
+
+async def test_a_question_that_was_closed_with_its_run_is_asked_anew_by_a_replay(runs: Runs, script: Script) -> None:
+    report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    await runs.graph.ainvoke(Command(goto=END), {"configurable": {"thread_id": "t"}})
+
+    again = await runs.replay("t", report["checkpoint_id"])
+
+    assert again["outcome"] == "awaiting_approval"
+    assert ids_of(again) != ids_of(report)
 
 
 async def test_a_replay_from_the_question_asks_anew(runs: Runs, script: Script, services: Opened) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mailbox
 import socket
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 
 from checkpoints.database import Pool
 from tests.integration.smtp_bench import PASSWORD, USER, Inbox, answering, certified, serving
-from tests.integration.tools_bench import Bench, bench_on
+from tests.integration.tools_bench import Bench, a_call, bench_on
+from tools import delivery
 
 HI = {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}
 
@@ -43,6 +46,24 @@ async def test_a_mail_goes_into_a_maildir_under_its_idempotency_key(bench: Bench
         f"<{effect['key']}@ballast>", "ann@example.com", "Hi",
     )  # fmt: skip
     assert message.get_payload(decode=True).decode() == "Grüße\n.\n"
+
+
+async def test_a_mail_that_may_still_be_written_when_its_time_is_over_is_in_doubt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, to_outbox = threading.Event(), delivery.to_outbox
+
+    def slowly(*args: Any) -> None:
+        written.wait()
+        to_outbox(*args)
+
+    monkeypatch.setattr(delivery, "to_outbox", slowly)
+    step = replace(bench.step("t"), seconds=0.1)
+
+    result = await bench.executor.run(a_call("send_email", **HI), step, occurrence=0)
+    written.set()
+
+    assert (bool(result.doubt), await bench.states()) == (True, ["unknown"])
 
 
 @pytest.mark.parametrize("read", [False, True])

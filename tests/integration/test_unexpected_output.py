@@ -13,7 +13,7 @@ from app.runs import Runs
 from checkpoints.ledger import Ledger
 from graph.context import LocalContext
 from services.endpoints import endpoints_of
-from tests.integration.conftest import LIST, Script, calls, messages_of, say
+from tests.integration.conftest import LIST, ORDER, Script, calls, ids_of, messages_of, say
 from tests.integration.recording import Playing, Recording, chain_of, with_parts
 from tools import office
 from tools.base import tool
@@ -247,3 +247,13 @@ async def test_a_second_run_on_the_thread_may_call_the_tool_again(runs: Runs, sc
 
 def test_the_tools_of_the_office_are_known_to_the_limits() -> None:
     assert {"list_files", "search_documents"} <= {one.name for one in office.toolbox().offered()}
+
+
+@pytest.mark.parametrize("call_id", ["a\0b", "half a pair \ud800"])
+async def test_a_call_whose_id_can_not_be_stored_is_asked_about(runs: Runs, script: Script, call_id: str) -> None:
+    name, args = ORDER
+    turn = {"tool_calls": [{"name": name, "args": args, "id": call_id}]}
+
+    report = await runs.start("go", thread_id="t", context=script(turn, say("done")))
+
+    assert (report["outcome"], list(ids_of(report))) == ("awaiting_approval", ["place_order"])
