@@ -46,8 +46,6 @@ class PostgresSaver(AsyncPostgresSaver):
     def __init__(self, pool: Pool, *, serde: SerializerProtocol) -> None:
         super().__init__(pool, serde=serde)
         self._pool = pool
-        self._behind: dict[tuple[str, str], tuple[str, list[dict[str, Any]]]] = {}
-        """By thread and namespace: a checkpoint, and the writes on it that its next one takes to the disk."""
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
@@ -86,9 +84,6 @@ class PostgresSaver(AsyncPostgresSaver):
                 blobs[channel] = value
                 if isinstance(value, _DeltaSnapshot):
                     inline[channel] = True  # how the library marks a snapshot
-        parent_id = configurable.get("checkpoint_id")
-        known, behind = self._behind.pop((thread_id, namespace), (None, []))
-        behind = behind if known == parent_id else []
         dumped = [
             (channel, str(version), *self.serde.dumps_typed(blobs[channel]))
             for channel, version in new_versions.items()
@@ -98,7 +93,7 @@ class PostgresSaver(AsyncPostgresSaver):
             "thread_id": thread_id,
             "checkpoint_ns": namespace,
             "checkpoint_id": checkpoint["id"],
-            "parent_id": parent_id,
+            "parent_id": configurable.get("checkpoint_id"),
             "checkpoint": Jsonb({**checkpoint, "channel_values": inline}),
             "metadata": Jsonb(
                 {
@@ -108,12 +103,8 @@ class PostgresSaver(AsyncPostgresSaver):
             ),
             "claim": configurable.get(CLAIM_KEY),
             **_columns(("channels", "versions", "types", "blobs"), dumped),
-            "behind_tasks": [one["task_id"] for one in behind for _ in one["indexes"]],
-            "behind_indexes": [index for one in behind for index in one["indexes"]],
         }
-        while not await self._write(PUT, row):  # Postgres has crashed since, and lost what was not on its disk
-            for one in behind:
-                await self._write(PUT_WRITES, one)
+        await self._write(PUT, row)
         return {
             "configurable": {
                 "thread_id": thread_id,
@@ -144,23 +135,15 @@ class PostgresSaver(AsyncPostgresSaver):
             "claim": configurable.get(CLAIM_KEY),
             **_columns(("indexes", "channels", "types", "blobs"), dumped),
         }
-        if all(channel in WRITES_IDX_MAP for channel, _ in writes):
-            await self._write(REPLACE_WRITES, row)
-            return
-        place = (row["thread_id"], row["checkpoint_ns"])
-        if self._behind.get(place, ("", []))[0] != row["checkpoint_id"]:
-            self._behind[place] = (row["checkpoint_id"], [])
-        self._behind[place][1].append(row)
-        await self._write(PUT_WRITES, row)
+        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        await self._write(REPLACE_WRITES if special else PUT_WRITES, row)
 
     @patient
-    async def _write(self, statement: LiteralString, row: dict[str, Any]) -> bool:
-        """False: writes that a checkpoint builds on are missing, and it was not stored."""
+    async def _write(self, statement: LiteralString, row: dict[str, Any]) -> None:
         async with self._pool.connection() as connection:
             told = await (await connection.execute(statement, row)).fetchone()
         if told and not told["held"]:
             raise ThreadTaken(row["thread_id"])
-        return bool(told and told["whole"])
 
     @patient
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
