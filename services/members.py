@@ -22,7 +22,7 @@ from services.prices import Price, Prices
 from services.script_file import Tokens
 from services.scripted import ScriptedModel
 from services.settings import Settings
-from services.streamed import with_broken_calls_apart
+from services.streamed import ended_once, with_broken_calls_apart
 from services.tokens import PromptCount, of_tools
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Member:
             if self.timeout_s is None:
                 raise
             raise TimeoutError(f"no whole reply within {self.timeout_s:g} s") from error
-        return with_broken_calls_apart(whole(message))
+        return with_broken_calls_apart(ended_once(whole(message)))
 
     def _told(self, question: Question) -> dict[str, Any]:
         return {"role": question.role, "turn": question.turn}

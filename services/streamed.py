@@ -11,7 +11,10 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 BROKEN = "broken_arguments"
-"""Key in `response_metadata`: {call id: what is wrong with the text of its arguments}."""
+"""Key in `response_metadata`: {call id, empty without one: what is wrong with the text of its arguments}."""
+
+UNUSABLE_ENDS = ("content_filter", "length")
+"""Reasons to end that make a reply unusable."""
 
 
 def chunks_of(message: AIMessage) -> Iterator[ChatGenerationChunk]:
@@ -69,13 +72,24 @@ def with_broken_calls_apart(message: AIMessage) -> AIMessage:
     if not broken:
         return message
     invalid = [
-        invalid_tool_call(name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=broken[call["id"]])
+        invalid_tool_call(
+            name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=broken[call["id"] or ""]
+        )
         for call in message.tool_calls
-        if call["id"] in broken
+        if (call["id"] or "") in broken
     ]
-    whole = [call for call in message.tool_calls if call["id"] not in broken]
+    whole = [call for call in message.tool_calls if (call["id"] or "") not in broken]
     apart = [*message.invalid_tool_calls, *invalid]
     return message.model_copy(update={"tool_calls": whole, "invalid_tool_calls": apart})
+
+
+def ended_once(message: AIMessage) -> AIMessage:
+    """The message with one reason to end: LangChain joins those of a provider that repeats it, `lengthlength`."""
+    told = message.response_metadata.get("finish_reason")
+    reason = next((one for one in UNUSABLE_ENDS if isinstance(told, str) and one in told), told)
+    if reason == told:
+        return message
+    return message.model_copy(update={"response_metadata": {**message.response_metadata, "finish_reason": reason}})
 
 
 def estimated_tokens(messages: Sequence[BaseMessage]) -> int:
