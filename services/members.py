@@ -23,7 +23,7 @@ from services.script_file import Tokens
 from services.scripted import ScriptedModel
 from services.settings import Settings
 from services.streamed import ended_once, with_broken_calls_apart
-from services.tokens import PromptCount, of_tools
+from services.tokens import PromptCount, of_tools, usage_of_reply
 
 if TYPE_CHECKING:
     from services.openai_model import OpenAIModels
@@ -80,6 +80,12 @@ class Member:
         return Spent(
             prompt_tokens=usage["input_tokens"], completion_tokens=usage["output_tokens"], cost_usd=self.usd(usage)
         )
+
+    def usage(self, message: AIMessage, worst: Spent) -> UsageMetadata:
+        """What a reply is charged for, whatever its provider says."""
+        if self.foretelling and message.usage_metadata:
+            return message.usage_metadata
+        return usage_of_reply(message, prompt_tokens=worst.prompt_tokens)
 
     def spent_on(self, error: Exception, worst: Spent) -> Spent:
         """What a failed call is charged. What a provider may have charged for without saying, at its worst."""

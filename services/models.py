@@ -15,7 +15,6 @@ from services.faults import failure_line, transient
 from services.members import FORMS, Builder, Member
 from services.refusals import NeverStarted
 from services.settings import Settings
-from services.streamed import estimated_usage
 
 KEPT_MEMBERS = 32
 
@@ -141,7 +140,7 @@ async def _attempt(member: Member, question: Question, budget: Budget) -> AIMess
     except Exception as error:
         reservation.settle(member.spent_on(error, worst))
         raise Failed(error) from error
-    usage = message.usage_metadata or estimated_usage(question.messages, message)
+    usage = member.usage(message, worst)
     reservation.settle(member.spent(usage))
     member.count.learn(worst.prompt_tokens, usage["input_tokens"])
     return _identified(message, usage)
