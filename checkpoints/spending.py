@@ -124,8 +124,9 @@ class PostgresSpending:
         @patient
         async def once() -> int | None:
             nonlocal told
-            # When the first answer was lost, what is given back may have arrived: it is not given back twice.
-            columns, told = _columns(Spent(calls=0) if told else more), True
+            # When the first answer was lost, this may have arrived: nothing is given back twice, and what a call cost
+            # beyond its worst is charged again rather than not at all.
+            columns, told = _columns(_upward(more) if told else more), True
             found = await self._one(SETTLE, {**_where(place), **columns, **count})
             return found["counted"] if found else None
 
@@ -175,6 +176,15 @@ def _difference(actual: Sequence[tuple[Reserved, Spent]], day: date | None) -> S
         prompt_tokens=sum(spent.prompt_tokens - worst.prompt_tokens for spent, worst in pairs),
         completion_tokens=sum(spent.completion_tokens - worst.completion_tokens for spent, worst in pairs),
         cost_usd=float(sum(_money(spent.cost_usd) - _money(worst.cost_usd) for spent, worst in pairs)),
+    )
+
+
+def _upward(more: Spent) -> Spent:
+    return Spent(
+        calls=max(more.calls, 0),
+        prompt_tokens=max(more.prompt_tokens, 0),
+        completion_tokens=max(more.completion_tokens, 0),
+        cost_usd=max(more.cost_usd, 0.0),
     )
 
 
