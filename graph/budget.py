@@ -40,6 +40,8 @@ class Place:
     """Empty for a run without a thread: nothing of it is executed again."""
     checkpoint_id: str
     node: str
+    claim: int | None = None
+    """See `graph.context.Run.claim`."""
 
 
 class Reservation(Protocol):
@@ -85,6 +87,7 @@ class Spending(Protocol):
 
         Raises:
             LimitReached: the tenant's day has no room for it.
+            ThreadTaken: another process runs the thread now.
         """
         ...
 

@@ -22,7 +22,10 @@ def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usa
     """The budget of the node that runs now; `usage` is charged in place."""
     info, services = runtime.execution_info, runtime.context.services
     place = Place(
-        thread_id=(info.thread_id if info else None) or "", checkpoint_id=info.checkpoint_id if info else "", node=node
+        thread_id=(info.thread_id if info else None) or "",
+        checkpoint_id=info.checkpoint_id if info else "",
+        node=node,
+        claim=runtime.context.claim,
     )
     return RunBudget(limits=limits, usage=usage, place=place, spending=services.spending, clock=services.clock)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from checkpoints.database import Pool, open_pool
+from checkpoints.locks import ThreadLocks
 from graph.budget import Spent
+from graph.errors import ThreadTaken
 from tests.integration.lost_answers import losing_answers
 from tests.integration.test_spending import DIME, PLACE, _reserve, _rows, _spending, _today
 
@@ -46,3 +49,23 @@ async def test_what_a_call_cost_beyond_its_worst_is_charged_also_when_the_connec
     assert await _today(pool) == (pytest.approx(0.2 + often * 0.2), 0)
     [row] = await _rows(pool)
     assert (row["calls"], row["prompt_tokens"]) == (2, 200 + often * 300)
+
+
+async def test_a_run_that_was_taken_over_reserves_nothing_in_its_successors_place(
+    pool: Pool, database_url: str
+) -> None:
+    spending = _spending(pool)
+    async with ThreadLocks.open(database_url) as locks:
+        async with locks.hold("t") as claim:
+            late = replace(PLACE, claim=claim)
+            await _reserve(spending, late)
+        async with locks.hold("t") as claim:
+            successor = replace(PLACE, checkpoint_id="c2", claim=claim)
+            await _reserve(spending, successor)
+
+            with pytest.raises(ThreadTaken):
+                await _reserve(spending, late)
+
+            again = await _reserve(spending, successor)
+    assert again.before == DIME
+    assert await _today(pool) == (pytest.approx(0.3), 0)
