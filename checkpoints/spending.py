@@ -107,6 +107,11 @@ class PostgresSpending:
             )
         return Reserved(worst=worst, day=found["day"], before=_spent(found))
 
+    @patient
+    async def before(self, place: Place) -> Spent:
+        """See `graph.budget.Spending.before`."""
+        return _spent(await self._one(BEFORE, _where(place)))
+
     async def settle(
         self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
     ) -> None:

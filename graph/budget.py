@@ -91,6 +91,10 @@ class Spending(Protocol):
         """
         ...
 
+    async def before(self, place: Place) -> Spent:
+        """What is set aside or spent at this place."""
+        ...
+
     async def settle(
         self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
     ) -> None:
