@@ -67,20 +67,28 @@ def fault_of(arguments: str) -> str | None:
 
 
 def with_broken_calls_apart(message: AIMessage) -> AIMessage:
-    """Calls that were marked while streaming, moved to `invalid_tool_calls`."""
-    broken = message.response_metadata.get(BROKEN)
-    if not broken:
+    """Calls marked while streaming, and those no checkpoint can hold, moved to `invalid_tool_calls`."""
+    broken = message.response_metadata.get(BROKEN, {})
+    wrong = [broken.get(call["id"] or "") or _unstorable(call["args"]) for call in message.tool_calls]
+    if not any(wrong):
         return message
+    judged = list(zip(message.tool_calls, wrong, strict=True))
     invalid = [
-        invalid_tool_call(
-            name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=broken[call["id"] or ""]
-        )
-        for call in message.tool_calls
-        if (call["id"] or "") in broken
+        invalid_tool_call(name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=error)
+        for call, error in judged
+        if error
     ]
-    whole = [call for call in message.tool_calls if (call["id"] or "") not in broken]
+    whole = [call for call, error in judged if not error]
     apart = [*message.invalid_tool_calls, *invalid]
     return message.model_copy(update={"tool_calls": whole, "invalid_tool_calls": apart})
+
+
+def _unstorable(value: object) -> str | None:
+    """Why msgpack takes no such arguments; None when it does."""
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else "a whole number of more than 64 bits"
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_unstorable, inner)), None)
 
 
 def ended_once(message: AIMessage) -> AIMessage:
