@@ -247,3 +247,29 @@ async def test_a_second_run_on_the_thread_may_call_the_tool_again(runs: Runs, sc
 
 def test_the_tools_of_the_office_are_known_to_the_limits() -> None:
     assert {"list_files", "search_documents"} <= {one.name for one in office.toolbox().offered()}
+
+
+@pytest.mark.parametrize("number", [10**40, -(10**40)])
+async def test_a_number_no_checkpoint_can_hold_is_told_to_the_model(
+    recorded: Runs, recording: Recording, script: Script, number: int
+) -> None:
+    turn = calls(("place_order", {"item": "Desk lamp", "quantity": [{"deep": number}], "unit_price": 1}), LIST)
+
+    report = await recorded.start("go", thread_id="t", context=script(turn, say("better")))
+
+    assert (report["outcome"], report["answer"], report["faults"]) == ("completed", "better", {"broken_json": 1})
+    assert "a whole number of more than 64 bits" in recording.last_words()[1]
+
+
+@pytest.mark.parametrize("call_id", ["a\x00b", "a\nb", "i" * 100_000])
+async def test_a_call_id_no_row_can_hold_is_made_new(services: Opened, workspace: Path, call_id: str) -> None:
+    order = {"item": "Desk lamp", "quantity": 1, "unit_price": 38.25}
+    asks = AIMessage("", tool_calls=[{"name": "place_order", "args": order, "id": call_id}])
+    runs = with_parts(services, models=Playing(replies=[asks]))
+
+    report = await runs.start("go", thread_id="t", context=LocalContext(workspace=workspace))
+
+    assert (report["outcome"], report["faults"]) == ("awaiting_approval", {"repeated_call_id": 1})
+    [call] = (await runs.known("t")).values["calls"]
+    assert len(call["id"]) < 100
+    assert call["id"].isprintable()
