@@ -72,7 +72,14 @@ class ModelChain:
         if member.foretelling:
             return await once()
         within_s = budget.left().seconds
-        return await self._endpoints.call(member.name, once, retry=_again, counts=_speaks_against, within_s=within_s)
+        return await self._endpoints.call(
+            member.name,
+            once,
+            retry=_again,
+            counts=_speaks_against,
+            within_s=within_s,
+            takes_s=within_s if member.timeout_s is None else member.timeout_s,
+        )
 
     async def aclose(self) -> None:
         """Close connections to providers; on the event loop that used them."""
