@@ -42,6 +42,8 @@ def chaos(
         _progress(len(results), failures([result], seed))
 
     play(Plan(seed=seed, kills=kills, runs=runs, faults=chosen, only=case), tell)
+    if not results:
+        raise BadSetting("nothing was tried, so nothing is proven: raise --kills or --runs")
     order = {name: place for place, name in enumerate(("kill", "cut", "restart", "outage", "model"))}
     results.sort(key=lambda result: order[result.fault])
     _show({"seed": seed, "table": table(results), "failed": failures(results, seed)}, results, as_json)

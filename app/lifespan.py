@@ -32,6 +32,9 @@ from tools import office
 from tools.execute import Executor
 from tools.registry import ToolBox
 
+RATED = ("openai:", "tool:")
+"""How names of endpoints begin. What a script or the offline model plays is asked of nobody."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -109,7 +112,12 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
 
 
 def _check_rates(names: Iterable[str], box: ToolBox) -> None:
-    """Refuse a rate of a tool that is not there: a misspelled one would hold nothing."""
+    """Refuse a rate of what is never asked under that name: a misspelled one would hold nothing."""
+    names = list(names)
+    if odd := sorted(name for name in names if not name.startswith(RATED)):
+        raise BadSetting(
+            f"BALLAST_RATES: {odd[0]!r} is no endpoint: write openai:NAME for a model, tool:NAME for a tool"
+        )
     tools = (name.removeprefix("tool:") for name in names if name.startswith("tool:"))
     if unknown := sorted(tool for tool in tools if box.get(tool) is None):
         raise BadSetting(f"BALLAST_RATES: there is no tool {', '.join(unknown)}: see 'ballast tools'")

@@ -27,6 +27,11 @@ class Unlimited:
         del place, tenant
         return Reserved(worst=worst, day=date.min, before=Spent(calls=0))
 
+    async def before(self, place: Place) -> Spent:
+        """Nothing was spent."""
+        del place
+        return Spent(calls=0)
+
     async def settle(
         self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
     ) -> None:

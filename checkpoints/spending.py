@@ -14,15 +14,20 @@ from typing import Any, LiteralString
 from checkpoints.database import Pool
 from checkpoints.outage import patient
 from graph.budget import Place, Reserved, Spent
-from graph.errors import LimitReached
+from graph.errors import LimitReached, ThreadTaken
 
+# A run that was taken over makes no further call: what it sets aside would take the place of its successor's. A call
+# in flight then does not matter, so this locks nothing.
+HELD: LiteralString = """(%(claim)s::bigint IS NULL OR EXISTS (
+        SELECT 1 FROM claims WHERE thread_id = %(thread)s AND token = %(claim)s::bigint
+    ))"""
 # `quick` is referenced, so that the setting holds before the statement's end commits it.
 # What the place's row held before comes from executions of it that were cut off, or from this one.
-RESERVE = """
+RESERVE: LiteralString = f"""
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
 today AS (
     INSERT INTO tenant_usd (tenant, day, usd)
-    SELECT %(tenant)s, (now() AT TIME ZONE 'UTC')::date, %(usd)s FROM quick WHERE %(usd)s <= %(cap)s
+    SELECT %(tenant)s, (now() AT TIME ZONE 'UTC')::date, %(usd)s FROM quick WHERE %(usd)s <= %(cap)s AND {HELD}
     ON CONFLICT (tenant, day) DO UPDATE SET usd = tenant_usd.usd + EXCLUDED.usd
     WHERE tenant_usd.usd + EXCLUDED.usd <= %(cap)s
     RETURNING day
@@ -43,11 +48,13 @@ place AS (
               completion_tokens - %(completion)s AS completion_tokens, usd - %(usd)s AS usd
 )
 SELECT today.day, place.* FROM today LEFT JOIN place ON true
-"""
-BEFORE = """
-SELECT calls, prompt_tokens, completion_tokens, usd FROM reservations
-WHERE thread_id = %(thread)s AND node = %(node)s AND checkpoint_id = %(checkpoint)s
-"""
+"""  # noqa: S608 - HELD is a constant
+BEFORE: LiteralString = f"""
+SELECT {HELD} AS held, r.* FROM (SELECT 1) AS one LEFT JOIN (
+    SELECT calls, prompt_tokens, completion_tokens, usd FROM reservations
+    WHERE thread_id = %(thread)s AND node = %(node)s AND checkpoint_id = %(checkpoint)s
+) AS r ON true
+"""  # noqa: S608 - HELD is a constant
 # `counted` is null when the tenant's day has no room for the tool calls.
 SETTLE = """
 WITH quick AS (SELECT set_config('synchronous_commit', 'off', true)),
@@ -89,6 +96,8 @@ class PostgresSpending:
         found = await self._one(RESERVE, {**_where(place), **_columns(worst), **cap})
         if found is None:
             before = await self._one(BEFORE, _where(place))
+            if before and not before["held"]:
+                raise ThreadTaken(place.thread_id)
             spent, _ = await self.today(tenant)
             raise LimitReached(
                 "stopped_cost",
@@ -97,6 +106,11 @@ class PostgresSpending:
                 lost=_spent(before),
             )
         return Reserved(worst=worst, day=found["day"], before=_spent(found))
+
+    @patient
+    async def before(self, place: Place) -> Spent:
+        """See `graph.budget.Spending.before`."""
+        return _spent(await self._one(BEFORE, _where(place)))
 
     async def settle(
         self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
@@ -124,8 +138,9 @@ class PostgresSpending:
         @patient
         async def once() -> int | None:
             nonlocal told
-            # When the first answer was lost, what is given back may have arrived: it is not given back twice.
-            columns, told = _columns(Spent(calls=0) if told else more), True
+            # When the first answer was lost, this may have arrived: nothing is given back twice, and what a call cost
+            # beyond its worst is charged again rather than not at all.
+            columns, told = _columns(_upward(more) if told else more), True
             found = await self._one(SETTLE, {**_where(place), **columns, **count})
             return found["counted"] if found else None
 
@@ -143,7 +158,12 @@ class PostgresSpending:
 
 
 def _where(place: Place) -> dict[str, Any]:
-    return {"thread": place.thread_id, "node": place.node, "checkpoint": place.checkpoint_id}
+    return {
+        "thread": place.thread_id,
+        "node": place.node,
+        "checkpoint": place.checkpoint_id,
+        "claim": place.claim,
+    }
 
 
 def _columns(spent: Spent) -> dict[str, Any]:
@@ -175,6 +195,15 @@ def _difference(actual: Sequence[tuple[Reserved, Spent]], day: date | None) -> S
         prompt_tokens=sum(spent.prompt_tokens - worst.prompt_tokens for spent, worst in pairs),
         completion_tokens=sum(spent.completion_tokens - worst.completion_tokens for spent, worst in pairs),
         cost_usd=float(sum(_money(spent.cost_usd) - _money(worst.cost_usd) for spent, worst in pairs)),
+    )
+
+
+def _upward(more: Spent) -> Spent:
+    return Spent(
+        calls=max(more.calls, 0),
+        prompt_tokens=max(more.prompt_tokens, 0),
+        completion_tokens=max(more.completion_tokens, 0),
+        cost_usd=max(more.cost_usd, 0.0),
     )
 
 

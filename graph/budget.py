@@ -40,6 +40,8 @@ class Place:
     """Empty for a run without a thread: nothing of it is executed again."""
     checkpoint_id: str
     node: str
+    claim: int | None = None
+    """See `graph.context.Run.claim`."""
 
 
 class Reservation(Protocol):
@@ -85,7 +87,12 @@ class Spending(Protocol):
 
         Raises:
             LimitReached: the tenant's day has no room for it.
+            ThreadTaken: another process runs the thread now.
         """
+        ...
+
+    async def before(self, place: Place) -> Spent:
+        """What is set aside or spent at this place."""
         ...
 
     async def settle(

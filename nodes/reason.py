@@ -10,7 +10,6 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage
 from langgraph.runtime import Runtime
 
-from checkpoints.ledger import storable
 from graph.context import LocalContext, Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question, Reply
@@ -128,6 +127,9 @@ class Asking:
         faults.count(self.usage, "model_error", failures)
 
 
+LONGEST_CALL_ID = 200
+"""In characters. Ids stand in messages and in rows of Postgres, which takes no NUL."""
+
 UNUSABLE = "no model of the chain ({chain}) made a call that can run"
 
 
@@ -166,14 +168,13 @@ def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalC
 
 
 def with_fresh_call_ids(message: AIMessage, history: Sequence[AnyMessage], usage: Usage) -> AIMessage:
-    """Models may repeat a call id; results are paired by it, so a repeated one is made new.
-
-    One that Postgres can't hold is written so that it can: the approval of a call is found by it.
-    """
+    """Models may repeat a call id; results are paired by it, so a repeated one is made new, as one no row can hold."""
     taken = {call["id"] for old in history if isinstance(old, AIMessage) for call in old.tool_calls}
     calls = []
     for position, call in enumerate(message.tool_calls):
-        unique = storable(call["id"])
+        unique = call["id"]
+        if unique and not (len(unique) <= LONGEST_CALL_ID and unique.isprintable()):
+            unique = None
         if not unique or unique in taken:
             unique = f"{unique or 'call'}-{message.id}-{position}"
             faults.count(usage, "repeated_call_id")

@@ -1,10 +1,11 @@
 """Circuit breakers: an endpoint that keeps failing is left alone for a while, then asked by one call first.
 
-Counting, states and their storage are purgatory's. Three things it lacks are added here. While half-open it lets
+Counting, states and their storage are purgatory's. Four things it lacks are added here. While half-open it lets
 every caller through, so a claim admits one; in Redis the claim is a lock with an end, because the process that
 probes may be killed. It counts a cancelled call as a failure; here a cancelled call says nothing. And in Redis it
 judges a failure by the count read before it; here also by the count after it, or failures side by side would not
-add up.
+add up. Its time is the machine's, which another one may share through Redis; a clock that is set back keeps no breaker
+open.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from purgatory import AsyncAbstractUnitOfWork, AsyncCircuitBreakerFactory, AsyncInMemoryUnitOfWork, AsyncRedisUnitOfWork
-from purgatory.domain.model import CLOSED, OPENED, Context, OpenedState
+from purgatory.domain.model import CLOSED, OPENED, Context, HalfOpenedState, OpenedState
 
 from services.refusals import EndpointFailing
 
@@ -102,6 +103,8 @@ class Circuits:
             raise EndpointFailing(name, None)
         try:
             breaker = await self._factory.get_breaker(name)  # a probe may have ended since
+            if breaker.context.state == OPENED and self._set_back(breaker.context):
+                breaker.context.set_state(HalfOpenedState())
             await breaker.__aenter__()
         except BaseException as error:
             await release()
@@ -132,8 +135,14 @@ class Circuits:
         return None
 
     def _refuse_early(self, context: Context) -> None:
-        if context.state == OPENED and time.time() <= self._until(context).timestamp():
+        if context.state != OPENED or self._set_back(context):
+            return
+        if time.time() <= self._until(context).timestamp():
             raise EndpointFailing(context.name, self._until(context))
+
+    def _set_back(self, context: Context) -> bool:
+        """Whether the clock was set back since the breaker opened: its time would not pass for as long as that."""
+        return time.time() < (context.opened_at or 0.0) - self._seconds
 
     def _until(self, context: Context) -> datetime:
         return datetime.fromtimestamp((context.opened_at or 0.0) + self._seconds, UTC)

@@ -22,7 +22,10 @@ def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usa
     """The budget of the node that runs now; `usage` is charged in place."""
     info, services = runtime.execution_info, runtime.context.services
     place = Place(
-        thread_id=(info.thread_id if info else None) or "", checkpoint_id=info.checkpoint_id if info else "", node=node
+        thread_id=(info.thread_id if info else None) or "",
+        checkpoint_id=info.checkpoint_id if info else "",
+        node=node,
+        claim=runtime.context.claim,
     )
     return RunBudget(limits=limits, usage=usage, place=place, spending=services.spending, clock=services.clock)
 
@@ -99,6 +102,21 @@ class RunBudget:
             raise
         self._in_flight[name] = worst
 
+    async def _charge_lost(self) -> None:
+        """Charge what was lost here before, when no call was reserved that would have been told."""
+        self._knows_lost = True
+        lost = await self.spending.before(self.place)
+        # A reservation that was cut off may be part of it, and is charged by `close`.
+        held = list(self._in_flight.values())
+        self._charge(
+            Spent(
+                calls=max(0, lost.calls - sum(one.calls for one in held)),
+                prompt_tokens=max(0, lost.prompt_tokens - sum(one.prompt_tokens for one in held)),
+                completion_tokens=max(0, lost.completion_tokens - sum(one.completion_tokens for one in held)),
+                cost_usd=max(0.0, lost.cost_usd - sum(one.cost_usd for one in held)),
+            )
+        )
+
     def settle(self, name: str, reserved: Reserved, actual: Spent) -> None:
         """Charge a call that was reserved under `name`."""
         del self._in_flight[name]
@@ -113,6 +131,8 @@ class RunBudget:
         Raises:
             LimitReached: the tenant's day has no room for the tool calls. The usage is up to date all the same.
         """
+        if not self._knows_lost and self.place.thread_id:
+            await self._charge_lost()
         for worst in self._in_flight.values():
             self._charge(worst)
         self._in_flight.clear()

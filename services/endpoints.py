@@ -7,6 +7,7 @@ past the caller's, and its sleep can't be replaced.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -43,20 +44,22 @@ class Endpoints:
         self._breakers, self._rates, self._sleep = breakers, rates, sleep
         self._backoff = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S, min=FIRST_WAIT_S / 2)
 
-    async def call(  # noqa: PLR0913 - all but two have a default
+    async def call(  # noqa: PLR0913 - of those after `retry` all but one have a default
         self,
         name: str,
         once: Callable[[], Awaitable[T]],
         *,
         retry: Callable[[Exception], bool | float],
         within_s: float,
+        takes_s: float = math.inf,
         attempts: int = 3,
         counts: Callable[[Exception], bool | None] | None = None,
     ) -> T:
         """What `once` returns, asked up to `attempts` times.
 
         `retry` says of an error whether to ask again: no, yes after a backoff, or after so many seconds.
-        No wait lasts beyond `within_s` seconds from now; how long `once` takes is its own affair.
+        No wait lasts beyond `within_s` seconds from now; how long `once` takes is its own affair. `takes_s` is the
+        longest it may: a process that is killed while it probes keeps others from it for no longer than that.
         `counts` says which errors speak against the endpoint, and which for it: it answered. None of an error
         says nothing of it, since it was not asked. Left out, those that `retry` would retry speak against it.
 
@@ -65,7 +68,7 @@ class Endpoints:
             NeverStarted: RateLimited or EndpointFailing, and `once` was not called at all. Refused after an
                 attempt, that attempt's error is raised instead, for something may have happened.
         """
-        judge = _Judge(retry, counts)
+        judge = _Judge(retry, counts, takes_s)
         ends = time.monotonic() + within_s
         try:
             return await self._once(name, once, judge, within_s)
@@ -107,7 +110,7 @@ class Endpoints:
         if self._rates.limits(name):
             await self._breakers.check(name)  # no token, and no wait for one, when it would be refused anyway
             await self._rates.wait(name, within_s)
-        admission = await self._breakers.admit(name, within_s)
+        admission = await self._breakers.admit(name, min(within_s, judge.takes_s))
         try:
             answer = await once()
         except Exception as error:
@@ -137,12 +140,15 @@ class _Refused(Exception):
 
 
 class _Judge:
-    """The caller's view of an error, asked once for each."""
+    """The caller's view of an error, asked once for each, and of the time a call takes."""
 
     def __init__(
-        self, retry: Callable[[Exception], bool | float], counts: Callable[[Exception], bool | None] | None
+        self,
+        retry: Callable[[Exception], bool | float],
+        counts: Callable[[Exception], bool | None] | None,
+        takes_s: float,
     ) -> None:
-        self._retry, self._counts = retry, counts
+        self._retry, self._counts, self.takes_s = retry, counts, takes_s
         self._judged: tuple[Exception | None, bool | float] = (None, False)
 
     def again(self, error: Exception | None) -> bool | float:

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, UsageMetadata
 
 from services.refusals import NeverStarted
 from services.scripted import ScriptedFailure
+from services.tokens import told
 
 LINE_CHARS = 300
 
@@ -46,7 +47,7 @@ def whole(message: AIMessage) -> AIMessage:
         CutStream: it did not: the connection closed early.
     """
     if not {"finish_reason", "status"} & message.response_metadata.keys():
-        raise CutStream(message.usage_metadata)
+        raise CutStream(message.usage_metadata if told(message.usage_metadata) else None)
     return message
 
 

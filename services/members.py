@@ -22,8 +22,8 @@ from services.prices import Price, Prices
 from services.script_file import Tokens
 from services.scripted import ScriptedModel
 from services.settings import Settings
-from services.streamed import with_broken_calls_apart
-from services.tokens import PromptCount, of_tools
+from services.streamed import ended_once, with_broken_calls_apart
+from services.tokens import PromptCount, of_tools, usage_of_reply
 
 if TYPE_CHECKING:
     from services.openai_model import OpenAIModels
@@ -81,6 +81,12 @@ class Member:
             prompt_tokens=usage["input_tokens"], completion_tokens=usage["output_tokens"], cost_usd=self.usd(usage)
         )
 
+    def usage(self, message: AIMessage, worst: Spent) -> UsageMetadata:
+        """What a reply is charged for, whatever its provider says."""
+        if self.foretelling and message.usage_metadata:
+            return message.usage_metadata
+        return usage_of_reply(message, prompt_tokens=worst.prompt_tokens)
+
     def spent_on(self, error: Exception, worst: Spent) -> Spent:
         """What a failed call is charged. What a provider may have charged for without saying, at its worst."""
         if usage := usage_of(error):
@@ -101,7 +107,7 @@ class Member:
             if self.timeout_s is None:
                 raise
             raise TimeoutError(f"no whole reply within {self.timeout_s:g} s") from error
-        return with_broken_calls_apart(whole(message))
+        return with_broken_calls_apart(ended_once(whole(message)))
 
     def _told(self, question: Question) -> dict[str, Any]:
         return {"role": question.role, "turn": question.turn}

@@ -15,7 +15,6 @@ from services.faults import failure_line, transient
 from services.members import FORMS, Builder, Member
 from services.refusals import NeverStarted
 from services.settings import Settings
-from services.streamed import estimated_usage
 
 KEPT_MEMBERS = 32
 
@@ -73,7 +72,14 @@ class ModelChain:
         if member.foretelling:
             return await once()
         within_s = budget.left().seconds
-        return await self._endpoints.call(member.name, once, retry=_again, counts=_speaks_against, within_s=within_s)
+        return await self._endpoints.call(
+            member.name,
+            once,
+            retry=_again,
+            counts=_speaks_against,
+            within_s=within_s,
+            takes_s=within_s if member.timeout_s is None else member.timeout_s,
+        )
 
     async def aclose(self) -> None:
         """Close connections to providers; on the event loop that used them."""
@@ -141,7 +147,7 @@ async def _attempt(member: Member, question: Question, budget: Budget) -> AIMess
     except Exception as error:
         reservation.settle(member.spent_on(error, worst))
         raise Failed(error) from error
-    usage = message.usage_metadata or estimated_usage(question.messages, message)
+    usage = member.usage(message, worst)
     reservation.settle(member.spent(usage))
     member.count.learn(worst.prompt_tokens, usage["input_tokens"])
     return _identified(message, usage)

@@ -11,7 +11,10 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 BROKEN = "broken_arguments"
-"""Key in `response_metadata`: {call id: what is wrong with the text of its arguments}."""
+"""Key in `response_metadata`: {call id, empty without one: what is wrong with the text of its arguments}."""
+
+UNUSABLE_ENDS = ("content_filter", "length")
+"""Reasons to end that make a reply unusable."""
 
 
 def chunks_of(message: AIMessage) -> Iterator[ChatGenerationChunk]:
@@ -64,18 +67,37 @@ def fault_of(arguments: str) -> str | None:
 
 
 def with_broken_calls_apart(message: AIMessage) -> AIMessage:
-    """Calls that were marked while streaming, moved to `invalid_tool_calls`."""
-    broken = message.response_metadata.get(BROKEN)
-    if not broken:
+    """Calls marked while streaming, and those no checkpoint can hold, moved to `invalid_tool_calls`."""
+    broken = message.response_metadata.get(BROKEN, {})
+    wrong = [broken.get(call["id"] or "") or _unstorable(call["args"]) for call in message.tool_calls]
+    if not any(wrong):
         return message
+    judged = list(zip(message.tool_calls, wrong, strict=True))
     invalid = [
-        invalid_tool_call(name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=broken[call["id"]])
-        for call in message.tool_calls
-        if call["id"] in broken
+        invalid_tool_call(name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=error)
+        for call, error in judged
+        if error
     ]
-    whole = [call for call in message.tool_calls if call["id"] not in broken]
+    whole = [call for call, error in judged if not error]
     apart = [*message.invalid_tool_calls, *invalid]
     return message.model_copy(update={"tool_calls": whole, "invalid_tool_calls": apart})
+
+
+def _unstorable(value: object) -> str | None:
+    """Why msgpack takes no such arguments; None when it does."""
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**64 else "a whole number of more than 64 bits"
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_unstorable, inner)), None)
+
+
+def ended_once(message: AIMessage) -> AIMessage:
+    """The message with one reason to end: LangChain joins those of a provider that repeats it, `lengthlength`."""
+    told = message.response_metadata.get("finish_reason")
+    reason = next((one for one in UNUSABLE_ENDS if isinstance(told, str) and one in told), told)
+    if reason == told:
+        return message
+    return message.model_copy(update={"response_metadata": {**message.response_metadata, "finish_reason": reason}})
 
 
 def estimated_tokens(messages: Sequence[BaseMessage]) -> int:

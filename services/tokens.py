@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, InputTokenDetails, UsageMetadata
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
@@ -35,6 +35,10 @@ ABOVE = 1.02
 """How far above a provider's own count later estimates are put."""
 
 
+MOST_TOLD = 1_000_000_000
+"""Tokens of one call beyond which a provider's figure is no count."""
+
+
 @dataclass(kw_only=True)
 class PromptCount:
     """An upper estimate; it rises when a provider counts more than was estimated, and never falls."""
@@ -55,6 +59,30 @@ class PromptCount:
 def of_tools(tools: Sequence[BaseTool]) -> float:
     """Most tokens of the tools a prompt offers, in the form providers take them."""
     return sum(PER_MESSAGE + _of_text(json.dumps(convert_to_openai_tool(tool))) for tool in tools)
+
+
+def told(usage: UsageMetadata | None) -> bool:
+    """Whether a provider's figures can be what the call took: some proxies send zeros, others nonsense."""
+    return usage is not None and _a_count(usage["input_tokens"]) and _a_count(usage["output_tokens"])
+
+
+def usage_of_reply(message: AIMessage, *, prompt_tokens: int) -> UsageMetadata:
+    """What the provider counted; a figure that it left out or that can't be is estimated from above.
+
+    `prompt_tokens` is the upper estimate of the prompt.
+    """
+    usage = message.usage_metadata
+    into = usage["input_tokens"] if usage and _a_count(usage["input_tokens"]) else prompt_tokens
+    out = usage["output_tokens"] if usage and _a_count(usage["output_tokens"]) else math.ceil(_of_text(_text(message)))
+    counted = UsageMetadata(input_tokens=into, output_tokens=out, total_tokens=into + out)
+    cached = usage.get("input_token_details", {}).get("cache_read", 0) if usage else 0
+    if _a_count(cached) and cached <= into:
+        counted["input_token_details"] = InputTokenDetails(cache_read=cached)
+    return counted
+
+
+def _a_count(figure: object) -> bool:
+    return isinstance(figure, int) and 0 < figure <= MOST_TOLD
 
 
 def _of_text(text: str) -> float:

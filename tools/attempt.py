@@ -53,6 +53,7 @@ class Attempts:
             retry=lambda error: _again(cause_of(error), marks),
             counts=lambda error: self._speaks_against(cause_of(error)),
             within_s=max(0.0, self.step.left()),
+            takes_s=marks.timeout_s,
         )
 
     async def once(self, calling: Calling, given: dict[str, Any]) -> str:

@@ -65,6 +65,7 @@ def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
         (["--case", "kill"], "kill-17"),
         (["--graph", "plan"], "react"),
         (["--kills", "-1"], "--kills"),
+        (["--faults", "kill,model", "--kills", "0", "--runs", "0"], "nothing was tried"),
     ],
 )
 def test_bad_input_is_one_line(chaos: Chaos, args: list[str], said: str) -> None:

@@ -12,10 +12,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 @dataclass(kw_only=True)
 class Proxy:
-    """Passes everything on, until it is told to lose the next answer."""
+    """Passes everything on, until it is told to lose the next answer, or the next question."""
 
     url: str = ""
     lose_next: bool = False
+    lose_question: bool = False
     lost: int = 0
 
 
@@ -29,6 +30,9 @@ async def losing_answers(url: str) -> AsyncIterator[Proxy]:
 
         async def ask() -> None:
             while data := await reader.read(65_536):
+                if proxy.lose_question:
+                    proxy.lose_question, proxy.lost = False, proxy.lost + 1
+                    break
                 back.write(data)
             back.close()
 

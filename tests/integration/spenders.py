@@ -51,6 +51,9 @@ class Telling:
         _say("asked")
         return reserved
 
+    async def before(self, place: Place) -> Spent:
+        return await self.real.before(place)
+
     async def settle(
         self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
     ) -> None:

@@ -41,7 +41,8 @@ async def main():
         ends = []
         for _ in range(int(sys.argv[3])):
             try:
-                await asked.call(sys.argv[1], once, retry=lambda e: True, attempts=1, within_s=1)
+                within_s = 900 if sys.argv[2] == "hang" else 1
+                await asked.call(sys.argv[1], once, retry=lambda e: True, attempts=1, within_s=within_s, takes_s=1)
                 ends.append("ok")
             except Exception as error:
                 ends.append(type(error).__name__)

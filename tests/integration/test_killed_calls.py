@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from checkpoints.database import Pool
-from graph.context import LocalContext
+from graph.context import Context, LocalContext
 from tests.integration.conftest import Script, say
 from tests.integration.recording import runs_with
 from tests.integration.test_spending import CALL, PRICE, PROGRAM, _spending
@@ -83,4 +83,23 @@ async def test_lost_calls_are_charged_to_a_run_its_tenants_cap_then_stops(
     async with runs_with(database_url, tmp_path / "home", tenant_usd_per_day=0.15) as runs:
         report = await runs.resume("t", context=context)
     assert report["outcome"] == "stopped_cost"
+    assert report["usage"]["cost_usd"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [({"max_usd": 0.05}, "stopped_cost"), ({"max_tokens": 50}, "stopped_tokens")],
+)
+async def test_a_killed_call_is_charged_also_when_the_run_that_goes_on_makes_none(
+    database_url: str, tmp_path: Path, script: Script, change: dict[str, Any], outcome: str
+) -> None:
+    hanging = {"content": "late", "delay_s": 60, "usage": {"input_tokens": 100, "output_tokens": 0}}
+    context = script(hanging, lists={"price": PRICE}, tenant="mine")
+    assert await _killed_in_a_call(database_url, {"home": str(tmp_path / "home"), "fields": context.kept()})
+
+    async with runs_with(database_url, tmp_path / "home") as runs:
+        report = await runs.resume("t", context=Context(**change))
+
+    assert report["outcome"] == outcome
+    assert report["usage"]["model_calls"] == 1
     assert report["usage"]["cost_usd"] == pytest.approx(0.1)

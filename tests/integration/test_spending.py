@@ -21,7 +21,6 @@ from checkpoints.spending import PostgresSpending
 from graph.budget import Place, Reserved, Spent
 from graph.errors import LimitReached
 from tests.integration.conftest import LIST, READ, Script, calls, say
-from tests.integration.lost_answers import losing_answers
 from tests.integration.recording import runs_with
 
 PROGRAM = str(Path(__file__).with_name("spenders.py"))
@@ -192,22 +191,6 @@ async def test_a_call_the_day_has_no_room_for_is_told_what_its_place_lost(pool: 
 
     assert reached.value.lost == DIME
     assert await _today(pool) == (pytest.approx(0.1), 0)
-
-
-async def test_what_a_call_did_not_cost_is_given_back_once_also_when_postgres_answer_is_lost(
-    pool: Pool, database_url: str
-) -> None:
-    async with losing_answers(database_url) as proxy, open_pool(proxy.url, max_size=1) as cut_off:
-        spending = _spending(cut_off)
-        whole, held = await _reserve(spending, PLACE), await _reserve(spending, PLACE)
-        await spending.settle([(whole, DIME)], PLACE, tenant="a")  # prepares the statement: the next answer is its own
-
-        proxy.lose_next = True
-        await spending.settle([(held, Spent(calls=0))], PLACE, tenant="a")
-
-        assert proxy.lost == 1
-    assert await _today(pool) == (pytest.approx(0.1), 0)
-    assert [row["usd"] for row in await _rows(pool)] == [Decimal("0.1")]
 
 
 async def test_runs_without_a_thread_do_not_see_each_others_calls(pool: Pool) -> None:

@@ -13,7 +13,7 @@ from app.runs import Runs
 from checkpoints.ledger import Ledger
 from graph.context import LocalContext
 from services.endpoints import endpoints_of
-from tests.integration.conftest import LIST, ORDER, Script, calls, ids_of, messages_of, say
+from tests.integration.conftest import LIST, Script, calls, messages_of, say
 from tests.integration.recording import Playing, Recording, chain_of, with_parts
 from tools import office
 from tools.base import tool
@@ -249,11 +249,27 @@ def test_the_tools_of_the_office_are_known_to_the_limits() -> None:
     assert {"list_files", "search_documents"} <= {one.name for one in office.toolbox().offered()}
 
 
-@pytest.mark.parametrize("call_id", ["a\0b", "half a pair \ud800"])
-async def test_a_call_whose_id_can_not_be_stored_is_asked_about(runs: Runs, script: Script, call_id: str) -> None:
-    name, args = ORDER
-    turn = {"tool_calls": [{"name": name, "args": args, "id": call_id}]}
+@pytest.mark.parametrize("number", [10**40, -(10**40)])
+async def test_a_number_no_checkpoint_can_hold_is_told_to_the_model(
+    recorded: Runs, recording: Recording, script: Script, number: int
+) -> None:
+    turn = calls(("place_order", {"item": "Desk lamp", "quantity": [{"deep": number}], "unit_price": 1}), LIST)
 
-    report = await runs.start("go", thread_id="t", context=script(turn, say("done")))
+    report = await recorded.start("go", thread_id="t", context=script(turn, say("better")))
 
-    assert (report["outcome"], list(ids_of(report))) == ("awaiting_approval", ["place_order"])
+    assert (report["outcome"], report["answer"], report["faults"]) == ("completed", "better", {"broken_json": 1})
+    assert "a whole number of more than 64 bits" in recording.last_words()[1]
+
+
+@pytest.mark.parametrize("call_id", ["a\x00b", "a\nb", "half a pair \ud800", "i" * 100_000])
+async def test_a_call_id_no_row_can_hold_is_made_new(services: Opened, workspace: Path, call_id: str) -> None:
+    order = {"item": "Desk lamp", "quantity": 1, "unit_price": 38.25}
+    asks = AIMessage("", tool_calls=[{"name": "place_order", "args": order, "id": call_id}])
+    runs = with_parts(services, models=Playing(replies=[asks]))
+
+    report = await runs.start("go", thread_id="t", context=LocalContext(workspace=workspace))
+
+    assert (report["outcome"], report["faults"]) == ("awaiting_approval", {"repeated_call_id": 1})
+    [call] = (await runs.known("t")).values["calls"]
+    assert len(call["id"]) < 100
+    assert call["id"].isprintable()

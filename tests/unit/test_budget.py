@@ -50,6 +50,10 @@ class Yielding(Unlimited):
         self.reserved.append(worst)
         return Reserved(worst=worst, day=date.min, before=self.lost)
 
+    async def before(self, place: Place) -> Spent:
+        del place
+        return self.lost
+
     async def settle(
         self, actual: Sequence[tuple[Reserved, Spent]], place: Place, *, tenant: str, tool_calls: int = 0
     ) -> None:
@@ -266,6 +270,17 @@ async def test_what_earlier_executions_lost_is_charged_once_however_many_calls_f
 
     assert spent_of(run).calls == 7
     assert spent_of(run).tokens == 800
+
+
+async def test_what_was_lost_is_charged_also_when_no_call_fits_or_is_made() -> None:
+    lost = Spent(calls=2, prompt_tokens=200, completion_tokens=100, cost_usd=0.09)
+    run = _run(Yielding(lost=lost))
+    with pytest.raises(LimitReached):
+        await run.reserve(Spent(prompt_tokens=MAX_TOKENS + 1))
+
+    for _ in range(2):
+        await run.close()
+        assert spent_of(run) == lost
 
 
 async def test_a_call_for_which_the_lost_ones_leave_no_room_is_given_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -148,3 +149,24 @@ async def test_a_store_that_fails_under_a_claim_gives_it_back(monkeypatch: pytes
         await circuits.admit("x", 1)
 
     assert await claims.claim("x", 1), "the claim was given back"
+
+
+async def test_a_clock_that_is_set_back_keeps_no_breaker_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuits = Circuits(AsyncInMemoryUnitOfWork(), LocalClaims(), failures=1, seconds=30)
+    await circuits.failed(await circuits.admit("x", 1), Down())
+    with pytest.raises(EndpointFailing):
+        await circuits.check("x")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86_400)
+
+    await circuits.check("x")
+    probe = await circuits.admit("x", 1)
+    with pytest.raises(EndpointFailing, match="another call is trying it"):
+        await circuits.admit("x", 1)
+    await circuits.failed(probe, Down())
+
+    with pytest.raises(EndpointFailing, match="not asked again before"):
+        await circuits.admit("x", 1)
+    monkeypatch.setattr(time, "time", lambda: now - 86_369)
+    await circuits.succeeded(await circuits.admit("x", 1))
+    await circuits.check("x")
