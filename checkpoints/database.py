@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -18,7 +18,14 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from graph.errors import DatabaseUnavailable
 
-Connection = AsyncConnection[dict[str, Any]]
+
+class Connection(AsyncConnection[dict[str, Any]]):
+    """One of a pool."""
+
+    seen: float = -math.inf
+    """When it was last handed out, on the monotonic clock."""
+
+
 Pool = AsyncConnectionPool[Connection]
 
 CONNECT_SECONDS = 5
@@ -34,17 +41,12 @@ class LivePool(AsyncConnectionPool[Connection]):
     waits 1, 2, 4, ... s in between.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._seen: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-
     async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - its base's signature
         """See `AsyncConnectionPool.getconn`. A live connection costs no round trip, a closed one is replaced."""
         while True:
             connection = await super().getconn(timeout)
             now = time.monotonic()
-            seen = self._seen.get(connection, -CHECK_AFTER_SECONDS)
-            self._seen[connection] = now
+            seen, connection.seen = connection.seen, now
             if now - seen < CHECK_AFTER_SECONDS and not has_news(connection):
                 return connection
             try:
@@ -76,7 +78,7 @@ async def open_pool(url: str, *, max_size: int = 16) -> AsyncIterator[Pool]:
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     pool = LivePool(
         url,
-        connection_class=AsyncConnection[dict[str, Any]],
+        connection_class=Connection,
         kwargs={
             "autocommit": True,
             "row_factory": dict_row,

@@ -44,7 +44,7 @@ class PostgresSaver(AsyncPostgresSaver):
     """
 
     def __init__(self, pool: Pool, *, serde: SerializerProtocol) -> None:
-        super().__init__(pool, serde=serde)
+        super().__init__(pool, serde=serde)  # type: ignore[arg-type]  # a pool of a kind of connection is no pool of connections
         self._pool = pool
 
     @asynccontextmanager

@@ -272,6 +272,9 @@ class Run:
     claim: int | None = None
     """The token every write of this run is checked against (`checkpoints/claims.py`); None without a thread."""
 
+    _checked: list[tuple[dict[str, Any], LocalContext]] = field(default_factory=list, repr=False, compare=False)
+    """The settings the thread had last, and what they came to: nodes ask at every step, and they hardly change."""
+
     def answer_to(self, interrupt_id: str) -> Any:
         """The answer this invocation came with for that interrupt; None when there is none."""
         return self.answers.get(interrupt_id, self.bare_answer)
@@ -282,4 +285,7 @@ class Run:
 
     def context(self, state: State | dict[str, Any]) -> LocalContext:
         """This run's settings: explicit, else kept with the thread, else the environment's."""
-        return LocalContext(**{**self.services.defaults.kept(), **state.get("settings", {}), **self.explicit})
+        kept = state.get("settings", {})
+        if not self._checked or self._checked[0][0] != kept:
+            self._checked[:] = [(kept, LocalContext(**{**self.services.defaults.kept(), **kept, **self.explicit}))]
+        return self._checked[0][1]
