@@ -251,7 +251,8 @@ class Ledger:
 
 async def _found(connection: Connection, key: str, thread_id: str) -> Recorded:
     row = await _row(connection, key, thread_id)
-    assert row is not None  # noqa: S101 - rows are never deleted while a thread runs
+    # Rows are never deleted while a thread runs, and `PostgresApprovals.ask` lets no other's key come here.
+    assert row is not None, f"effect {key} is of another thread than {thread_id}"  # noqa: S101
     return row
 
 

@@ -23,6 +23,8 @@ WITH {HELD}, {SAME}, doubt AS MATERIALIZED (
     AND NOT EXISTS (SELECT 1 FROM own) AND NOT EXISTS (SELECT 1 FROM same) ORDER BY position LIMIT 1 FOR UPDATE
 ), redirected AS (
     INSERT INTO effects_same (key, same_as) SELECT %(key)s, doubt.key FROM doubt, held ON CONFLICT DO NOTHING
+), followed AS (  -- those that stood for this call, which failed then
+    UPDATE effects_same SET same_as = doubt.key FROM doubt, held WHERE same_as = %(key)s
 ), reopened AS (
     UPDATE effects SET state = 'unknown', abandoned = false FROM doubt, held WHERE effects.key = doubt.key
 ), wanted AS MATERIALIZED (

@@ -4,6 +4,7 @@ CREATE TABLE effects_same (
     key TEXT PRIMARY KEY,  -- of the later call; it has no row of its own, or one that failed
     same_as TEXT NOT NULL REFERENCES effects ON DELETE CASCADE
 );
+CREATE INDEX effects_same_as ON effects_same (same_as);
 -- A question about another thread's effect, in a copy or an edit of its state, is one about a call that has not run.
 UPDATE approvals SET effect_key = NULL, effect_holder = NULL
 WHERE effect_key IS NOT NULL AND applied_at IS NULL AND NOT EXISTS (

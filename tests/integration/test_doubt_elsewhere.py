@@ -13,7 +13,7 @@ from checkpoints.ledger import Ledger, settle
 from graph.context import Context
 from tests.integration.conftest import Script, calls, decide, results_of, say
 from tests.integration.test_doubt import RING, Bell
-from tests.integration.test_doubt_repeated import WANTED, _breaks
+from tests.integration.test_doubt_repeated import WANTED, _breaks, _never
 
 
 async def _victim(runs: Runs, services: Opened, script: Script) -> str:
@@ -36,15 +36,15 @@ async def _states(services: Opened, thread: str) -> list[str]:
     return [row["state"] for row in await services.ledger.of_thread(thread)]
 
 
-@pytest.mark.parametrize(("status", "as_node"), [("ready", "reason"), ("ask", "act")])
+@pytest.mark.parametrize("at", [("ready", "reason"), ("ask", "act")])
 @pytest.mark.parametrize(("kind", "tries"), [("approve", 2), ("reject", 1)])
-async def test_a_key_of_another_thread_is_asked_about_once_as_a_new_call(  # noqa: PLR0913 - fixtures and parameters
-    services: Opened, script: Script, status: str, as_node: str, kind: str, tries: int
+async def test_a_key_of_another_thread_is_asked_about_once_as_a_new_call(
+    services: Opened, script: Script, at: tuple[str, str], kind: str, tries: int
 ) -> None:
     bell = Bell()
     runs = bell.engine(services)
     key = await _victim(runs, services, script)
-    await _edited(runs, script, key, status, as_node)
+    await _edited(runs, script, key, *at)
     [row] = await services.approvals.find(thread_id="mine", pending=True)
     assert (row.effect_key, row.effect_holder, row.risk, "another thread" in row.reason) == (None, None, "high", True)
 
@@ -95,3 +95,15 @@ async def test_the_ledger_settles_and_finds_nothing_by_a_key_of_another_thread(s
         assert await ledger.earlier(replace(WANTED, thread_id="other"), key=first.key) is None
 
     assert await _states(services, "t") == ["unknown"]
+
+
+async def test_the_ledger_takes_over_no_failed_effect_of_another_thread(services: Opened) -> None:
+    ledger = Ledger(services.pool)
+    first = await ledger.run_once(_breaks, WANTED, transactional=False)
+    async with services.pool.connection() as connection:
+        await settle(connection, first.key, "failed", "it did not happen", thread_id="t")
+
+    with pytest.raises(AssertionError, match="another thread"):
+        await ledger.run_once(_never, replace(WANTED, thread_id="other"), transactional=False, key=first.key)
+
+    assert await _states(services, "t") == ["failed"]

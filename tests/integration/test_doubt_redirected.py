@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,16 @@ import pytest
 
 from app.lifespan import Opened
 from app.runs import Runs
-from checkpoints.ledger import Ledger, settle
+from checkpoints.ledger import Database, Ending, Ledger, settle
 from graph.context import Context
 from graph.errors import ThreadTaken
 from tests.integration.conftest import Script, calls, decide, say
 from tests.integration.test_doubt import RING, Bell
 from tests.integration.test_doubt_repeated import WANTED, _breaks, _never
+
+
+async def _rings(_key: str, _database: Database) -> tuple[Ending, str]:
+    return "done", "rang"
 
 
 async def _pending(services: Opened) -> list[Any]:
@@ -30,12 +35,12 @@ async def _given_up(runs: Runs, services: Opened, script: Script, *then: dict[st
 
 async def _replay_second_act(runs: Runs) -> dict[str, Any]:
     config: Any = {"configurable": {"thread_id": "t"}}
-    [second] = [
+    after_first = [
         one
         async for one in runs.graph.aget_state_history(config)
         if one.next == ("act",) and one.values.get("intents") and "effect_key" not in one.values["calls"][0]
     ]
-    return await runs.replay("t", second.config["configurable"]["checkpoint_id"])
+    return await runs.replay("t", after_first[-1].config["configurable"]["checkpoint_id"])
 
 
 @pytest.mark.parametrize(("kind", "state"), [("retry", "done"), ("done", "done"), ("abandon", "failed")])
@@ -142,6 +147,8 @@ async def test_of_two_equal_calls_in_a_step_the_second_is_its_own_once_the_first
     assert (report["outcome"], bell.tries) == ("completed", tries)
     assert [(effect["state"], effect["attempts"]) for effect in await services.ledger.of_thread("t")] == states
     assert report["usage"]["tool_calls"] == 3
+    await _replay_second_act(runs)
+    assert bell.tries == tries
 
 
 async def test_of_two_equal_calls_in_a_step_the_second_is_asked_about_when_the_first_is_given_up(
@@ -195,6 +202,57 @@ async def test_an_equal_call_approved_while_the_first_is_asked_about_waits_for_i
 
     assert (report["outcome"], bell.tries) == ("completed", 3)
     assert [effect["state"] for effect in await services.ledger.of_thread("t")] == ["done", "done"]
+
+
+async def test_a_retry_goes_before_an_equal_call_that_was_only_approved(services: Opened, script: Script) -> None:
+    bell = Bell(breaks=2)
+    runs = bell.engine(services, bell.tool(risk="high"))
+    await runs.start("go", thread_id="t", context=script(calls(RING, RING), say("done")))
+    first, second = await _pending(services)
+    await decide(services, first.id, "approve")
+    await runs.resume("t", context=Context())
+    await decide(services, second.id, "approve")
+    await runs.resume("t", context=Context())
+    known = await runs.known("t")
+    await runs.graph.aupdate_state(known.config, {"calls": known.values["calls"][::-1]}, as_node="act")
+    [doubt] = await _pending(services)
+    await decide(services, doubt.id, "retry")
+
+    await runs.resume("t", context=Context())
+
+    assert [(row["state"], row["attempts"]) for row in await services.ledger.of_thread("t")] == [("unknown", 2)]
+
+
+async def test_a_doubt_settled_while_an_equal_call_is_reserved_does_not_redirect_it(services: Opened) -> None:
+    ledger, again = Ledger(services.pool), replace(WANTED, occurrence=1)
+    first = await ledger.run_once(_breaks, WANTED, transactional=False)
+    waits = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    async with services.pool.connection() as settling, settling.transaction():
+        await settle(settling, first.key, "done", "it happened", thread_id="t")
+        running = asyncio.create_task(ledger.run_once(_rings, again, transactional=False))
+        while not await (await settling.execute(waits)).fetchone():
+            await asyncio.wait({running}, timeout=0.01)
+
+    recorded = await running
+
+    assert (recorded.key, recorded.result) == (again.key, "rang")
+    assert [(row["state"], row["result"]) for row in await ledger.of_thread("t")] == [
+        ("done", "it happened"), ("done", "rang"),
+    ]  # fmt: skip
+
+
+async def test_one_asked_about_as_a_call_that_is_itself_redirected_later_follows_it(services: Opened) -> None:
+    ledger, second, third = Ledger(services.pool), replace(WANTED, occurrence=1), replace(WANTED, occurrence=2)
+    await ledger.run_once(_breaks, second, transactional=False)
+    redirected = await ledger.run_once(_never, third, transactional=False)
+    async with services.pool.connection() as connection:
+        await settle(connection, redirected.key, "failed", "it did not happen", thread_id="t")
+    await ledger.run_once(_breaks, WANTED, transactional=False)
+    await ledger.run_once(_never, second, transactional=False)
+
+    found = await ledger.run_once(_never, third, transactional=False)
+
+    assert (redirected.key, found.key, found.state) == (second.key, WANTED.key, "unknown")
 
 
 async def test_one_that_waits_is_reported_as_not_done_when_the_run_is_cancelled(
