@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from psycopg import AsyncCursor
@@ -15,7 +16,7 @@ from checkpoints.ledger import settle, state_of, storable
 from checkpoints.outage import patient
 from graph.approvals import Approval, Question, same_arguments
 from graph.errors import AlreadyDecided, NotFound
-from graph.state import Call
+from graph.state import Call, as_new
 
 STATUS = {
     "approve": "approved",
@@ -42,6 +43,7 @@ WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL
   AND NOT (status = 'cancelled' AND decided_by = 'ballast')  -- closed, not decided: come back to, it is asked anew
 ORDER BY position
 """
+IN_LEDGER = "SELECT key FROM effects WHERE thread_id = %s AND key = ANY(%s)"
 # Asked again, a pending row belongs to the newer interrupt; a decided one stays as it is.
 UPSERT = """
 INSERT INTO approvals
@@ -64,7 +66,8 @@ UPDATE approvals SET status = %s, decision = %s, decided_by = %s, decided_at = n
 WHERE id = %s AND (status = 'pending' OR (
     -- The run has ended, the doubt has not: a person may still say what became of the effect.
     status = 'cancelled' AND %s IN ('done', 'abandoned')
-    AND EXISTS (SELECT 1 FROM effects WHERE key = effect_key AND state = 'unknown')
+    AND EXISTS (
+        SELECT 1 FROM effects e WHERE e.key = effect_key AND e.thread_id = approvals.thread_id AND e.state = 'unknown')
 )) RETURNING {COLUMNS}
 """  # noqa: S608 - COLUMNS is a constant
 
@@ -76,6 +79,7 @@ WHERE thread_id = %s AND id <> ALL(%s) AND status = 'pending'
 """
 ENDED = {"type": "cancel", "message": "the run ended before this was decided"}
 REPLACED = {"type": "cancel", "message": "the thread went on another way and no longer asks this"}
+ELSEWHERE = "it was made in another thread and may have happened there; here it would be a new call"
 
 
 Cursor = AsyncCursor[dict[str, Any]]
@@ -92,6 +96,7 @@ class PostgresApprovals:
         """See `graph.approvals.Approvals.ask`."""
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=dict_row)
+            calls = await _of_thread(cursor, calls, question.thread_id)
             await cursor.execute(SHOWN, (question.thread_id, question.checkpoint_id))
             if shown := await cursor.fetchone():
                 ids = shown["approval_ids"]
@@ -199,20 +204,33 @@ class PostgresApprovals:
         return [rows[one] for one in approval_ids if one in rows]
 
 
+async def _of_thread(cursor: Cursor, calls: Sequence[Call], thread_id: str) -> list[Call]:
+    """A call of a copied or edited state may name another thread's effect: here it is one that has not run."""
+    named = [call["effect_key"] for call in calls if "effect_key" in call]
+    if not named:
+        return list(calls)
+    await cursor.execute(IN_LEDGER, (thread_id, named))
+    known = {row["key"] for row in await cursor.fetchall()}
+    return [
+        call if call.get("effect_key") in {None, *known} else {**as_new(call), "reason": ELSEWHERE} for call in calls
+    ]
+
+
 async def _settle(connection: Connection, row: Approval, by: str) -> str | None:
     """Write what a person says of an effect in doubt into the ledger; its state when it was in doubt no longer."""
-    key, said, holder = row.effect_key or "", (row.decision or {}).get("message"), row.effect_holder
+    key, said = row.effect_key or "", (row.decision or {}).get("message")
+    end = partial(settle, connection, key, thread_id=row.thread_id, holder=row.effect_holder)
     match row.status:
         case "done":
-            settled = await settle(connection, key, "done", said or f"{by} says that it happened", holder=holder)
+            settled = await end("done", said or f"{by} says that it happened")
         case "retried":
-            settled = await settle(connection, key, "failed", f"{by} says that it did not happen", holder=holder)
+            settled = await end("failed", f"{by} says that it did not happen")
         case "abandoned":
             given_up = f"given up by {by}, it may have happened: {said or 'no reason given'}"
-            settled = await settle(connection, key, "failed", given_up, holder=holder, abandoned=True)
+            settled = await end("failed", given_up, abandoned=True)
         case _:  # cancelled: the doubt stays
             return None
-    return None if settled else await state_of(connection, key)
+    return None if settled else await state_of(connection, key, row.thread_id)
 
 
 def _row(approval_id: str, call: Call, question: Question) -> dict[str, Any]:

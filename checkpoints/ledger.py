@@ -25,7 +25,7 @@ from psycopg.errors import IntegrityError, RaiseException
 from psycopg.types.json import Json
 
 from checkpoints.database import Connection, Pool
-from checkpoints.ledger_statements import DOUBT, FIND, FINISH, LIST, REOPEN, RESERVE, SETTLE
+from checkpoints.ledger_statements import DOUBT, FIND, FINISH, LIST, RESERVE, SETTLE, STANDS_FOR
 from checkpoints.outage import patient
 from graph.errors import ThreadTaken
 
@@ -120,24 +120,25 @@ class Ledger:
             tried = await self._try(effect, intent, key, before, transactional=transactional)
             if tried.state != "unknown" or verify is None:
                 return tried
-            settled = await self._verified(verify, tried)
+            settled = await self._verified(verify, tried, intent.thread_id)
             if not (tried.reused and settled.state == "failed"):
                 return settled
 
     @patient
     async def earlier(self, intent: Intent, *, key: str | None = None) -> Recorded | None:
         """What earlier attempts left of an effect that can't be tried now; None when there were none."""
-        key = key or intent.key
+        row = {"thread_id": intent.thread_id, "claim": intent.claim}
         async with self._pool.connection() as connection:
-            row = {"thread_id": intent.thread_id, "claim": intent.claim}
+            found = await (await connection.execute(STANDS_FOR, {"key": key or intent.key})).fetchone()
+            key = found["key"] if found else ""
             await connection.execute(DOUBT, {**row, "key": key, "in_flight": list(self._in_flight)})
-            return await _row(connection, key)
+            return await _row(connection, key, intent.thread_id)
 
     async def _try(
         self, effect: Effect, intent: Intent, key: str, before: list[str], *, transactional: bool
     ) -> Recorded:
         holder = uuid4().hex
-        row = {
+        row: dict[str, Any] = {
             "key": key,
             "thread_id": intent.thread_id,
             "tool": intent.tool,
@@ -151,9 +152,10 @@ class Ledger:
             if transactional:
                 async with self._transactions:
                     return await self._committed(effect, row)
-            if earlier := await self._reserved(row):
+            row, earlier = await self._reserved(row)
+            if earlier:
                 return earlier
-            ending, result = await effect(key, self._pool.connection)
+            ending, result = await effect(row["key"], self._pool.connection)
             return await self._finished(row, ending, result)
         finally:
             self._in_flight.discard(holder)
@@ -186,8 +188,9 @@ class Ledger:
     @patient  # cut off before its commit nothing has happened; after it, the row says so
     async def _in_one_transaction(self, effect: Effect, row: dict[str, Any]) -> Recorded:
         async with self._pool.connection() as connection, connection.transaction():
-            if doubt := await self._reserve(connection, row):
-                return await self._earlier(connection, row, doubt)
+            row, ours = await self._reserve(connection, row)
+            if not ours:
+                return await self._earlier(connection, row)
 
             @asynccontextmanager
             async def same() -> AsyncIterator[Connection]:
@@ -203,31 +206,31 @@ class Ledger:
             return await self._finish(connection, row, "done" if ending == "done" else "failed", result)
 
     @patient
-    async def _reserved(self, row: dict[str, Any]) -> Recorded | None:
-        """None when the row is ours now, else what it says."""
+    async def _reserved(self, row: dict[str, Any]) -> tuple[dict[str, Any], Recorded | None]:
+        """The row under the key it stands for; None when it is ours now, else what it says."""
         async with self._pool.connection() as connection:
-            doubt = await self._reserve(connection, row)
-            return await self._earlier(connection, row, doubt) if doubt else None
+            row, ours = await self._reserve(connection, row)
+            return row, None if ours else await self._earlier(connection, row)
 
     @patient
     async def _finished(self, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
         async with self._pool.connection() as connection:
             return await self._finish(connection, row, ending, result)
 
-    async def _reserve(self, connection: Connection, row: dict[str, Any]) -> str | None:
-        """None when the row is ours now, else the key of the row that stands in the way."""
+    async def _reserve(self, connection: Connection, row: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+        """The row under the key it stands for, and whether it is ours now."""
         found = await (await connection.execute(RESERVE, row)).fetchone()
         if found is None or not found["held"]:
             raise ThreadTaken(row["thread_id"])
-        return found["doubt"] or (None if found["reserved"] else row["key"])
+        return {**row, "key": found["key"]}, found["reserved"]
 
     async def _finish(self, connection: Connection, row: dict[str, Any], ending: Ending, result: str) -> Recorded:
         given = {"key": row["key"], "holder": row["holder"], "ending": ending, "result": storable(result)}
         if await (await connection.execute(FINISH, given)).fetchone():
             return Recorded(state=ending, result=given["result"], reused=False, key=row["key"], holder=row["holder"])
-        return await _found(connection, row["key"])
+        return await _found(connection, row["key"], row["thread_id"])
 
-    async def _verified(self, verify: Verify, doubt: Recorded) -> Recorded:
+    async def _verified(self, verify: Verify, doubt: Recorded, thread_id: str) -> Recorded:
         """What the row says after the tool's own check."""
         key = doubt.key
         answer = await verify(key)
@@ -236,26 +239,25 @@ class Ledger:
         ending: Literal["done", "failed"] = "failed" if answer is False else "done"
         result = answer if isinstance(answer, str) else doubt.result if answer is False else HAPPENED
         async with self._pool.connection() as connection:
-            if await settle(connection, key, ending, result, holder=doubt.holder):
+            if await settle(connection, key, ending, result, thread_id=thread_id, holder=doubt.holder):
                 return replace(doubt, state=ending, result=storable(result))
-            return await _found(connection, key)
+            return await _found(connection, key, thread_id)
 
-    async def _earlier(self, connection: Connection, row: dict[str, Any], key: str) -> Recorded:
+    async def _earlier(self, connection: Connection, row: dict[str, Any]) -> Recorded:
         """What an earlier attempt left. One that was reserved and is not running here was cut off."""
-        await connection.execute(DOUBT, {**row, "key": key, "in_flight": list(self._in_flight)})
-        if key != row["key"]:  # what was given up is asked about again when the same call is made once more
-            await connection.execute(REOPEN, {**row, "key": key})
-        return await _found(connection, key)
+        await connection.execute(DOUBT, {**row, "in_flight": list(self._in_flight)})
+        return await _found(connection, row["key"], row["thread_id"])
 
 
-async def _found(connection: Connection, key: str) -> Recorded:
-    row = await _row(connection, key)
-    assert row is not None  # noqa: S101 - rows are never deleted while a thread runs
+async def _found(connection: Connection, key: str, thread_id: str) -> Recorded:
+    row = await _row(connection, key, thread_id)
+    # Rows are never deleted while a thread runs, and `PostgresApprovals.ask` lets no other's key come here.
+    assert row is not None, f"effect {key} is of another thread than {thread_id}"  # noqa: S101
     return row
 
 
-async def _row(connection: Connection, key: str) -> Recorded | None:
-    row = await (await connection.execute(FIND, (key,))).fetchone()
+async def _row(connection: Connection, key: str, thread_id: str) -> Recorded | None:
+    row = await (await connection.execute(FIND, (key, thread_id))).fetchone()
     if row is None:
         return None
     return Recorded(state=row["state"], result=row["result"] or "", reused=True, key=key, holder=row["holder"])
@@ -267,17 +269,18 @@ async def settle(  # noqa: PLR0913 - one keyword a column
     ending: Literal["done", "failed"],
     result: str,
     *,
+    thread_id: str,
     holder: str | None = None,
     abandoned: bool = False,
 ) -> bool:
-    """End the doubt about an effect; False when there is none (any more), or it is about another holder."""
+    """End the doubt about an effect of a thread; False when there is none (any more), or about another holder."""
     given = {"key": key, "ending": ending, "result": storable(result), "holder": holder, "abandoned": abandoned}
-    return await (await connection.execute(SETTLE, given)).fetchone() is not None
+    return await (await connection.execute(SETTLE, {**given, "thread_id": thread_id})).fetchone() is not None
 
 
-async def state_of(connection: Connection, key: str) -> State | None:
-    """How an effect stands; None when the ledger does not know it."""
-    row = await _row(connection, key)
+async def state_of(connection: Connection, key: str, thread_id: str) -> State | None:
+    """How an effect stands; None when the ledger knows none of this thread."""
+    row = await _row(connection, key, thread_id)
     return row.state if row else None
 
 

@@ -67,6 +67,14 @@ class Call(TypedDict):
     """The attempt at that effect that is in doubt."""
 
 
+def as_new(call: Call) -> Call:
+    """The call without the effect it names: one that has not run."""
+    plain = call.copy()
+    plain.pop("effect_key", None)
+    plain.pop("effect_holder", None)
+    return plain
+
+
 class RawResult(TypedDict):
     """Untrusted tool output on its way to `sanitize`; never part of `messages`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from langgraph.runtime import Runtime
 
 from graph.context import Assessment, Run, Services, Step, ToolResult
 from graph.state import RISKS, Call, RawResult, Risk, State, Usage
+from nodes.lines import Turn, counted, in_lines, without_waiting
 from services.budget import no_room_for_calls
 
 AT_ONCE = 8
@@ -26,7 +28,9 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     info = runtime.execution_info
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     started = services.clock.monotonic()
+    others = [call for call in state["calls"] if call["status"] != "ready"]
     ready, held, faults = await _allowed([c for c in state["calls"] if c["status"] == "ready"], services, thread_id)
+    ready, waiting = without_waiting(ready, [*held, *others], services.tools)
     more = sum("effect_key" not in call for call in ready)  # one in doubt was counted when it was first made
     if more and (stop := no_room_for_calls(more, state["usage"], context)):  # an edited state may ask for more
         return stop
@@ -37,19 +41,11 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             "reason": f"time: {state['usage']['seconds']:.1f} s of {context.max_seconds:g}",
         }
     step = Step(thread_id=thread_id, workspace=context.workspace, claim=runtime.context.claim, seconds=seconds)
-    occurrences, intents = _count_intents(ready, runtime.context, state.get("intents", {}))
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def run(call: Call, occurrence: int) -> ToolResult:
-        async with slots:
-            if fault := faults.get(call["id"]):
-                left = await services.tools.earlier(call, step, occurrence=occurrence)
-                return left or ToolResult(text=fault, untrusted=False, ok=False)
-            return await services.tools.run(call, step, occurrence=occurrence)
-
-    # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
-    ended = await asyncio.gather(*map(run, ready, occurrences), return_exceptions=True)
-    pairs = list(zip(ready, map(_raised, ended), strict=True))
+    lines = in_lines(ready, state.get("intents", {}), services.tools)
+    ended = await _run(lines, step, services, faults)
+    begun = [turn for turn, _ in ended]
+    waiting += [turn.call for line in lines for turn in line if turn not in begun]
+    pairs = [(turn.call, result) for turn, result in ended]
     services.telemetry.annotate(
         tools=[
             {"tool": call["name"], "risk": call["risk"], "ok": result.ok, "reused": result.reused}
@@ -63,14 +59,45 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     pairs = [(call, result) for call, result in pairs if not result.doubt]
     update: dict[str, Any] = {
         "messages": [_message(call, result) for call, result in pairs if not result.untrusted],
-        "calls": [*held, *asked, *(call for call in state["calls"] if call["status"] != "ready")],
+        "calls": [*held, *asked, *waiting, *others],
         "usage": usage,
     }
     if raw := [_raw(call, result) for call, result in pairs if result.untrusted]:
         update["untrusted"] = raw
-    if intents:
+    if intents := counted(begun):
         update["intents"] = intents
     return update
+
+
+async def _run(
+    lines: list[list[Turn]], step: Step, services: Services, faults: Mapping[str, str]
+) -> list[tuple[Turn, ToolResult]]:
+    """All lines side by side; in each the next call begins when the one before it is not left in doubt."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(turn: Turn) -> ToolResult:
+        async with slots:
+            if fault := faults.get(turn.call["id"]):
+                left = await services.tools.earlier(turn.call, step, occurrence=turn.occurrence)
+                return left or ToolResult(text=fault, untrusted=False, ok=False)
+            return await services.tools.run(turn.call, step, occurrence=turn.occurrence)
+
+    async def in_turn(line: list[Turn]) -> list[tuple[Turn, ToolResult]]:
+        ended: list[tuple[Turn, ToolResult]] = []
+        for turn in line:
+            ended.append((turn, await one(turn)))
+            if ended[-1][1].doubt:
+                break
+        return ended
+
+    # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
+    ended = await asyncio.gather(*map(in_turn, lines), return_exceptions=True)
+    every: list[tuple[Turn, ToolResult]] = []
+    for line in ended:
+        if isinstance(line, BaseException):
+            raise line
+        every += line
+    return sorted(every, key=lambda pair: pair[0].position)
 
 
 async def _allowed(
@@ -133,28 +160,6 @@ def _doubtful(call: Call, result: ToolResult, services: Services) -> Call:
 def _at_least_high(found: Assessment) -> Risk:
     """A tool that is gone counts as high: that it can't run is told to whoever retries it."""
     return "high" if found.error else max(found.risk, "high", key=RISKS.index)
-
-
-def _raised(ended: ToolResult | BaseException) -> ToolResult:
-    if isinstance(ended, BaseException):
-        raise ended
-    return ended
-
-
-def _count_intents(ready: list[Call], run: Run, known: dict[str, int]) -> tuple[list[int], dict[str, int]]:
-    """How often each call already ran on this branch (0 the first time), and the counts after this step."""
-    counts: dict[str, int] = {}
-    occurrences = []
-    for call in ready:
-        if "effect_key" in call:  # counted when it was tried first
-            occurrences.append(0)
-            continue
-        digest = run.services.tools.intent(call["name"], call["args"])
-        before = counts.get(digest, known.get(digest, 0)) if digest else 0
-        occurrences.append(before)
-        if digest:
-            counts[digest] = before + 1
-    return occurrences, counts
 
 
 def _message(call: Call, result: ToolResult) -> ToolMessage:

@@ -13,7 +13,7 @@ from langgraph.types import Interrupt, interrupt
 from graph.approvals import Approval, Question
 from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
-from graph.state import Call, State
+from graph.state import Call, State, as_new
 from nodes import decisions
 from nodes.finish import totals
 
@@ -112,7 +112,8 @@ def _take_over(calls: list[Call], rows: dict[str, Approval], refused: dict[str, 
 
 def _released(call: Call, row: Approval) -> Call:
     """What the row lets run: its own arguments, or a person's edit of them."""
-    released: Call = {**call, "args": row.args, "status": "ready", "approval_id": row.id}
+    own = call if row.effect_key else as_new(call)  # what it names is no effect of this thread
+    released: Call = {**own, "args": row.args, "status": "ready", "approval_id": row.id}
     if row.status == "edited" and row.decision:
         released["args"] = row.decision["args"]
         released["note"] = f"A person changed the arguments to {row.decision['args']}; this is what ran."

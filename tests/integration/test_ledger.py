@@ -164,7 +164,7 @@ async def test_a_check_of_one_attempt_settles_no_later_one(pool: Pool) -> None:
 
     async def slow_check(key: str) -> bool:
         async with pool.connection() as connection:
-            assert await settle(connection, key, "failed", "a person says no")
+            assert await settle(connection, key, "failed", "a person says no", thread_id="t")
         await ledger.run_once(retried, WANTED, transactional=False)
         return True
 

@@ -1,9 +1,12 @@
-"""The ledger as a state machine on real Postgres: two processes, crashes, slow holders, checks and a person."""
+"""The ledger as a state machine on real Postgres: two processes, crashes, slow holders, checks and a person, with
+equal calls one after another, each of which may be replayed."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,18 +29,18 @@ class Attempt:
     """A tool's code at work: it begins, may have its effect, and ends when the machine says so."""
 
     def __init__(self) -> None:
-        self.begun = False
+        self.key = ""
         self.happened = False
         self.end: asyncio.Future[tuple[Ending, str]] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[Recorded] | None = None
 
-    async def __call__(self, _key: str, _database: Database) -> tuple[Ending, str]:
-        self.begun = True
+    async def __call__(self, key: str, _database: Database) -> tuple[Ending, str]:
+        self.key = key
         return await self.end
 
 
 class Machine(RuleBasedStateMachine):
-    """One intent. `runner` and `pool` are put in by the test."""
+    """Equal calls of one thread. `runner` and `pool` are put in by the test."""
 
     runner: asyncio.Runner
     pool: Pool
@@ -48,47 +51,61 @@ class Machine(RuleBasedStateMachine):
         self.ledgers = [Ledger(self.pool), Ledger(self.pool)]
         self.working: Attempt | None = None
         self.slow: list[Attempt] = []
-        self.count, self.excused = 0, 0
-        self.done: Any = None
+        self.count, self.excused = Counter[str](), Counter[str]()
+        """By key."""
+        self.made = 0
+        self.redirected: dict[int, str] = {}
+        self.done: dict[str, Any] = {}
 
     def _do(self, coroutine: Any) -> Any:
         return self.runner.run(coroutine)
 
-    def _row(self) -> dict[str, Any] | None:
-        return next(iter(self._do(self.ledgers[0].of_thread(self.intent.thread_id))), None)
+    def _rows(self) -> list[dict[str, Any]]:
+        return list(self._do(self.ledgers[0].of_thread(self.intent.thread_id)))
 
-    def _verdict(self, answer: str) -> bool | None:
+    def _slow(self, key: str) -> list[Attempt]:
+        return [attempt for attempt in self.slow if attempt.key == key and not attempt.happened]
+
+    def _verdict(self, key: str, answer: str) -> bool | None:
         """A truthful check: False only when it did not happen and no attempt is left that could still do it."""
         if answer == "can't tell":
             return None
-        if self.count:
+        if self.count[key]:
             return True
-        return None if any(not attempt.happened for attempt in self.slow) else False
+        return None if self._slow(key) else False
 
-    async def _begin(self, ledger: Ledger, answer: str) -> None:
+    async def _begin(self, ledger: Ledger, intent: Intent, answer: str) -> None:
         attempt = Attempt()
 
-        async def verify(_key: str) -> bool | None:
-            return self._verdict(answer)
+        async def verify(key: str) -> bool | None:
+            return self._verdict(key, answer)
 
-        attempt.task = asyncio.create_task(ledger.run_once(attempt, self.intent, transactional=False, verify=verify))
-        while not (attempt.begun or attempt.task.done()):
+        attempt.task = asyncio.create_task(ledger.run_once(attempt, intent, transactional=False, verify=verify))
+        while not (attempt.key or attempt.task.done()):
             await asyncio.wait({attempt.task}, timeout=0.001)
-        if attempt.begun:
+        key = attempt.key or attempt.task.result().key
+        assert key == self.redirected.get(intent.occurrence, key), "one asked about as another stays that one"
+        if key != intent.key:
+            follow = {call: key for call, other in self.redirected.items() if other == intent.key}
+            self.redirected |= {**follow, intent.occurrence: key}
+        if attempt.key:
             assert self.working is None
             self.working = attempt
 
     @precondition(lambda self: self.working is None)
-    @rule(process=sampled_from([0, 1]), answer=sampled_from(["truth", "can't tell"]))
-    def run(self, process: int, answer: str) -> None:
-        self._do(self._begin(self.ledgers[process], answer))
+    @rule(call=sampled_from([0, 1, 2]), process=sampled_from([0, 1]), answer=sampled_from(["truth", "can't tell"]))
+    def run(self, call: int, process: int, answer: str) -> None:
+        """The next equal call, or a replay of an earlier one."""
+        call = min(call, self.made)
+        self.made = max(self.made, call + 1)
+        self._do(self._begin(self.ledgers[process], replace(self.intent, occurrence=call), answer))
 
     @precondition(lambda self: self.working and not self.working.happened)
     @rule()
     def effect(self) -> None:
         assert self.working
         self.working.happened = True
-        self.count += 1
+        self.count[self.working.key] += 1
 
     @precondition(lambda self: self.working)
     @rule(ending=sampled_from(["by its truth", "unknown"]))
@@ -120,12 +137,12 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.working is None)
     @rule(kind=sampled_from(["done", "retry", "abandon"]))
     def person(self, kind: str) -> None:
-        row = self._row()
-        if row is None or row["state"] != "unknown":
+        doubt = next((row["key"] for row in self._rows() if row["state"] == "unknown"), None)
+        if doubt is None:
             return
-        if kind == "retry" and (self.count or self.slow):
-            self.excused += 1
-        self._do(self._decide(row["key"], kind))
+        if kind == "retry" and (self.count[doubt] or self._slow(doubt)):
+            self.excused[doubt] += 1
+        self._do(self._decide(doubt, kind))
 
     async def _decide(self, key: str, kind: str) -> None:
         approvals = PostgresApprovals(self.pool)
@@ -143,15 +160,14 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def at_most_once_unless_a_person_erred(self) -> None:
-        assert self.count <= 1 + self.excused
+        assert all(count <= 1 + self.excused[key] for key, count in self.count.items())
 
     @invariant()
     def what_is_done_stays(self) -> None:
-        row = self._row()
-        if self.done is not None:
-            assert row == self.done
-        elif row and row["state"] == "done":
-            self.done = row
+        for row in self._rows():
+            assert row == self.done.get(row["key"], row)
+            if row["state"] == "done":
+                self.done[row["key"]] = row
 
     def teardown(self) -> None:
         async def stop() -> None:
