@@ -9,7 +9,7 @@ import pytest
 
 from app.lifespan import Opened
 from app.runs import Runs
-from checkpoints.ledger import Ledger, settle
+from checkpoints.ledger import Database, Ending, Ledger, settle
 from graph.context import Context
 from tests.integration.conftest import Script, calls, decide, results_of, say
 from tests.integration.test_doubt import RING, Bell
@@ -95,6 +95,17 @@ async def test_the_ledger_settles_and_finds_nothing_by_a_key_of_another_thread(s
         assert await ledger.earlier(replace(WANTED, thread_id="other"), key=first.key) is None
 
     assert await _states(services, "t") == ["unknown"]
+
+
+async def test_a_reservation_of_another_thread_is_not_put_in_doubt(services: Opened) -> None:
+    owner, other = Ledger(services.pool), Ledger(services.pool)
+
+    async def working(key: str, _database: Database) -> tuple[Ending, str]:
+        await other.earlier(replace(WANTED, thread_id="other"), key=key)
+        assert await _states(services, "t") == ["reserved"]
+        return "done", "rang"
+
+    assert (await owner.run_once(working, WANTED, transactional=False)).state == "done"
 
 
 async def test_the_ledger_takes_over_no_failed_effect_of_another_thread(services: Opened) -> None:

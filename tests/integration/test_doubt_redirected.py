@@ -213,8 +213,6 @@ async def test_a_retry_goes_before_an_equal_call_that_was_only_approved(services
     await runs.resume("t", context=Context())
     await decide(services, second.id, "approve")
     await runs.resume("t", context=Context())
-    known = await runs.known("t")
-    await runs.graph.aupdate_state(known.config, {"calls": known.values["calls"][::-1]}, as_node="act")
     [doubt] = await _pending(services)
     await decide(services, doubt.id, "retry")
 
@@ -226,11 +224,12 @@ async def test_a_retry_goes_before_an_equal_call_that_was_only_approved(services
 async def test_a_doubt_settled_while_an_equal_call_is_reserved_does_not_redirect_it(services: Opened) -> None:
     ledger, again = Ledger(services.pool), replace(WANTED, occurrence=1)
     first = await ledger.run_once(_breaks, WANTED, transactional=False)
-    waits = "SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-    async with services.pool.connection() as settling, settling.transaction():
+    waits = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    async with services.pool.connection() as watching, services.pool.connection() as settling, settling.transaction():
         await settle(settling, first.key, "done", "it happened", thread_id="t")
         running = asyncio.create_task(ledger.run_once(_rings, again, transactional=False))
-        while not await (await settling.execute(waits)).fetchone():
+        settler = (settling.info.backend_pid,)
+        while not (running.done() or await (await watching.execute(waits, settler)).fetchone()):
             await asyncio.wait({running}, timeout=0.01)
 
     recorded = await running
