@@ -201,6 +201,8 @@ class Ledger:
             ending, result = "failed", ""
             async with connection.transaction() as attempt:
                 ending, result = await effect(row["key"], same)
+                if ending != "done" and connection.closed:  # its fault was ours, and nothing has happened
+                    raise psycopg.OperationalError("the connection was lost during an effect in a transaction")
                 if ending != "done":
                     raise psycopg.Rollback(attempt)
             return await self._finish(connection, row, "done" if ending == "done" else "failed", result)

@@ -213,6 +213,33 @@ async def test_all_writes_of_a_transactional_tool_go_when_it_fails(build: Build,
     assert await bench.states() == ["failed", "done"]
 
 
+async def test_a_transactional_tool_whose_connection_is_cut_is_begun_anew_and_done_once(
+    build: Build, pool: Pool
+) -> None:
+    tries = itertools.count(1)
+
+    @tool(risk="low", untrusted_output=False, idempotent=False, transactional=True)
+    async def act(context: Injected) -> str:
+        """Act."""
+        async with context.database() as connection:
+            await connection.execute("INSERT INTO written VALUES ('once')")
+            if next(tries) == 1:
+                async with pool.connection() as other:
+                    await other.execute("SELECT pg_terminate_backend(%s)", (connection.info.backend_pid,))
+            await connection.execute("SELECT 1")
+        return "done"
+
+    async with pool.connection() as connection:
+        await connection.execute("CREATE TABLE written (how TEXT)")
+    bench = build(act)
+
+    result = await bench.run("act")
+
+    async with pool.connection() as connection:
+        rows = await (await connection.execute("SELECT how FROM written")).fetchall()
+    assert (result.ok, result.text, len(rows), await bench.states()) == (True, "done", 1, ["done"])
+
+
 async def test_a_call_is_not_begun_when_the_time_of_the_run_is_over(build: Build) -> None:
     bench = build(_acting(lambda: "never"))
 
