@@ -106,7 +106,7 @@ def estimated_tokens(messages: Sequence[BaseMessage]) -> int:
 
 
 def estimated_usage(messages: Sequence[BaseMessage], reply: AIMessage) -> UsageMetadata:
-    """Usage of a reply whose provider told none, see `estimated_tokens`."""
+    """What a scripted or offline reply is said to take; a provider's is counted by `tokens.usage_of_reply`."""
     prompt = estimated_tokens(messages)
     completion = (_chars(reply) + 3) // 4
     return UsageMetadata(input_tokens=prompt, output_tokens=completion, total_tokens=prompt + completion)
