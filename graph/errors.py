@@ -6,12 +6,14 @@
     |  |- NotFound                    a thread, node, checkpoint, approval or tool that is not there
     |  |- AlreadyDecided              a decision that came too late
     |  |- InvalidDecision             a decision this approval does not allow, or an edit that does not fit
+    |  |- Forbidden                   a person whose role does not reach so far
     |  |- ThreadBusy                  another process runs this thread now
     |  |- ThreadTaken                 another process has taken over the thread this one was running
     |  |- ThreadWaiting               a new request on a thread that waits for a person
     |  |- CheckpointUnreadable        a thread encrypted with another key
     |  |- StateVersionUnsupported     a thread whose state this version of the code can't read
     |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
+    |- Unauthorized                   nobody is known by what the request shows
     |- LimitReached                   a limit leaves no room for what is wanted; a run ends in its outcome
     |- ModelFailed                    every model of the chain failed
     |- NeverStarted                   an endpoint was not asked at all: `services/refusals.py`
@@ -69,6 +71,14 @@ class AlreadyDecided(UsageError):
 
 class InvalidDecision(UsageError):
     """This approval does not allow that decision, or the edited arguments do not fit the tool."""
+
+
+class Forbidden(UsageError):
+    """A person whose role, or whose part in the run, does not reach so far."""
+
+
+class Unauthorized(BallastError):
+    """Nobody is known by what the request shows: no token, a wrong, an expired or a revoked one."""
 
 
 class ThreadBusy(UsageError):
