@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.person import person
 from app.session import AsJson, emit, finish, with_services
 from graph.errors import AlreadyDecided, InvalidDecision
 
@@ -17,6 +15,9 @@ if TYPE_CHECKING:
     from app.lifespan import Opened
 
 approvals_app = typer.Typer(help="Calls that wait for a person, and deciding them.")
+
+GRACE_S = 30.0
+"""How long a worker leaves a thread to the process that decided and goes on with it itself."""
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more approval ids.")]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="What to tell the agent.")]
@@ -120,14 +121,6 @@ def abandon(ids: Ids, message: Message = None, resume: Resume = False, as_json: 
     _decide(ids, {"type": "abandon", "message": message}, resume, as_json)
 
 
-def person(name: Callable[[], str] = getpass.getuser) -> str:
-    """Who decides here. In a container the user id may have no name."""
-    try:
-        return name()
-    except (KeyError, OSError):
-        return f"uid:{os.getuid()}"
-
-
 def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: bool) -> None:
     from app import report
     from app.show import decided, progress, run_result
@@ -140,8 +133,8 @@ def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: boo
 
         # All are checked before the first is decided: a typing error in one leaves the others open.
         wanted = [await _checked(services, approval_id, decision) for approval_id in ids]
-        by = person()
-        rows = [await services.approvals.decide(one, what, by=by) for one, what in zip(ids, wanted, strict=True)]
+        grace_s = GRACE_S if resume else 0.0
+        rows = await services.approvals.decide_all(dict(zip(ids, wanted, strict=True)), by=person(), grace_s=grace_s)
         if not resume:
             return [report.shape(row) for row in rows]
         threads = {row.thread_id for row in rows}

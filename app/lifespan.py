@@ -16,6 +16,7 @@ from checkpoints.database import open_pool
 from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
+from checkpoints.runs import PostgresRuns
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from checkpoints.spending import PostgresSpending
@@ -45,6 +46,7 @@ class Opened:
     saver: PostgresSaver
     ledger: Ledger
     approvals: PostgresApprovals
+    runs: PostgresRuns
     models: ModelChain
     locks: ThreadLocks
     services: Services
@@ -79,7 +81,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         serde = serializer(chosen.encryption_key)
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)
-        ledger, approvals = Ledger(pool), PostgresApprovals(pool)
+        ledger, approvals, runs = Ledger(pool), PostgresApprovals(pool), PostgresRuns(pool)
         declared = {f"tool:{name}": RateLimit(calls=n, seconds=s) for name, (n, s) in box.rates().items()}
         endpoints = await stack.enter_async_context(open_endpoints(chosen, rates=declared))
         models = ModelChain(chosen, endpoints)
@@ -95,6 +97,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
                 usd_a_day=chosen.tenant_usd_per_day,
                 tool_calls_a_day=chosen.tenant_tool_calls_per_day,
             ),
+            records=runs,
             clock=SystemClock(),
             telemetry=telemetry,
             defaults=chosen,
@@ -105,6 +108,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             saver=PostgresSaver(pool, serde=serde),
             ledger=ledger,
             approvals=approvals,
+            runs=runs,
             models=models,
             locks=locks,
             services=services,

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
-from uuid import UUID
 
 import httpx
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from app.going_on import is_uuid
 from checkpoints.saver import PostgresSaver
-
-TRIES, PAUSE_S = 120, 0.25
 
 logger = logging.getLogger(__name__)
 
 
 async def restore_threads(saver: PostgresSaver) -> None:
-    """Register every thread of the database with the server this process is, once it answers.
+    """Register every thread of the database with the server this process is.
 
     Threads started on the command line come along, if their id is a UUID as the server wants it. One the
     server knows already stays as it is.
     """
     client = get_client()
-    if not await _answers(client):
-        logger.warning("the server did not answer: threads of before its start may be missing until it restarts")
-        return
     for row in await saver.list_threads():
-        if _is_uuid(row["thread_id"]):
+        if is_uuid(row["thread_id"]):
             try:
                 await _restore(client, row)
             except httpx.HTTPError as error:
@@ -45,22 +39,3 @@ async def _restore(client: LangGraphClient, row: dict[str, Any]) -> None:
     thread = await client.threads.create(thread_id=thread_id, graph_id=graph_id, if_exists="do_nothing")
     if row["waiting"] and thread["status"] == "idle":
         await client.runs.create(thread_id, graph_id, input=None, multitask_strategy="reject")
-
-
-async def _answers(client: LangGraphClient) -> bool:
-    for _ in range(TRIES):
-        try:
-            await client.http.get("/ok")
-        except httpx.HTTPError:
-            await asyncio.sleep(PAUSE_S)
-        else:
-            return True
-    return False
-
-
-def _is_uuid(thread_id: str) -> bool:
-    try:
-        UUID(thread_id)
-    except ValueError:
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,16 +12,19 @@ from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.errors import EmptyInputError
 from langgraph.types import StateSnapshot
 
 from app.history import history
 from app.lifespan import Opened
+from app.person import person
 from app.report import next_nodes, outcome_of, report
 from graph.client_input import explicit_fields
 from graph.context import Context, LocalContext, Run
 from graph.durable import DurableGraph
 from graph.errors import BadSetting, NotFound, ThreadWaiting
 from graph.react import react
+from nodes.decisions import SENDER
 
 LONGEST_THREAD_ID = 255
 
@@ -70,6 +74,16 @@ class Runs:
             return await report(self.opened, snapshot)
         await self._check(snapshot, context)
         return await self._stream(None, _config(thread_id), context)
+
+    async def advance(self, thread_id: str) -> None:
+        """Go on with the thread as a worker does: nothing is reported, and a thread that is gone stays gone.
+
+        Raises:
+            ThreadBusy: another process runs it.
+        """
+        with suppress(EmptyInputError):
+            async for _ in self.graph.astream(None, _config(thread_id), context=Context(), stream_mode="updates"):
+                pass
 
     async def _check(self, snapshot: StateSnapshot, context: Context) -> None:
         """Refuse what would only fail on the way: a chain that can't run, a workspace that is not there.
@@ -146,7 +160,7 @@ class Runs:
 def _config(thread_id: str, checkpoint_id: str | None = None) -> RunnableConfig:
     if not 0 < len(thread_id) <= LONGEST_THREAD_ID or not thread_id.isprintable():
         raise BadSetting(f"{thread_id!r:.80} is no thread id: use 1 to {LONGEST_THREAD_ID} printable characters")
-    configurable: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": ""}
+    configurable: dict[str, Any] = {"thread_id": thread_id, "checkpoint_ns": "", SENDER: person()}
     if checkpoint_id:
         configurable["checkpoint_id"] = checkpoint_id
     return {"configurable": configurable}

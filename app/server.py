@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from app import loop
+from app.going_on import answers, go_on
 from app.lifespan import Opened, opened
 from app.restore import restore_threads
+from app.worker import work
 from checkpoints.saver import PostgresSaver
 from graph import react as react_graph
+
+_log = logging.getLogger(__name__)
 
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Opened] = WeakKeyDictionary()
 """What the checkpointer below opened, by event loop: connections belong to the loop that made them."""
@@ -23,9 +29,20 @@ async def checkpointer() -> AsyncIterator[PostgresSaver]:
     async with opened() as everything:
         _opened[asyncio.get_running_loop()] = everything
         loop.settle()
-        restoring = asyncio.create_task(restore_threads(everything.saver))
+        behind = asyncio.create_task(_behind_the_server(everything))
         yield everything.saver
-        restoring.cancel()
+        behind.cancel()
+        await asyncio.wait([behind])
+
+
+async def _behind_the_server(everything: Opened) -> None:
+    """Once it answers: bring back the threads it forgot, fire timers, and go on with what was decided elsewhere."""
+    if not await answers():
+        _log.warning("the server did not answer: no timers, and threads of before its start may be missing")
+        return
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(restore_threads(everything.saver))
+        tasks.create_task(work(everything, partial(go_on, everything)))
 
 
 async def engine() -> Opened:

@@ -18,6 +18,7 @@ from checkpoints.database import Pool, open_pool
 from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
+from checkpoints.runs import PostgresRuns
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from checkpoints.spending import PostgresSpending
@@ -103,6 +104,7 @@ async def open_ours(url: str, connections: int, parts: Parts | None = None) -> A
                 tools=executor,
                 approvals=PostgresApprovals(pool),
                 spending=chosen.spending(pool),
+                records=PostgresRuns(pool),
                 clock=SystemClock(),
             )
 

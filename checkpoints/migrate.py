@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from importlib import resources
+from importlib.metadata import distribution
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import psycopg
 
@@ -20,11 +23,20 @@ CURRENT = "SELECT coalesce(max(version), 0) AS version FROM ballast_schema"
 RECORD = "INSERT INTO ballast_schema (version) VALUES (%s)"
 
 
-def scripts() -> dict[int, str]:
-    """SQL by version, in order."""
+QUEUE = 10
+"""The version that brings procrastinate's own schema, as its release 3.10 makes it."""
+
+
+def scripts() -> dict[int, Traversable]:
+    """SQL files by version, in order."""
     folder = resources.files("checkpoints") / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return {int(name.split("_", 1)[0]): (folder / name).read_text() for name in names}
+    files = {int(entry.name.split("_", 1)[0]): entry for entry in folder.iterdir() if entry.name.endswith(".sql")}
+    return dict(sorted({**files, QUEUE: _queue_schema()}.items()))
+
+
+def _queue_schema() -> Path:
+    """Found without loading the library, which most processes never use."""
+    return Path(str(distribution("procrastinate").locate_file("procrastinate/sql/schema.sql")))
 
 
 async def migrate(pool: Pool) -> None:
@@ -50,9 +62,9 @@ async def migrate(pool: Pool) -> None:
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
                 await connection.execute(CREATE_VERSIONS)
                 version = await _version(connection, newest)
-                for number, sql in wanted.items():
+                for number, script in wanted.items():
                     if number > version:
-                        await connection.execute(sql.encode(), prepare=False)
+                        await connection.execute(script.read_bytes(), prepare=False)
                         await connection.execute(RECORD, (number,))
         except psycopg.errors.InsufficientPrivilege as error:
             raise DatabaseUnavailable(

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import LiteralString
 
+from psycopg.types.json import Json
+
+from checkpoints.approval_statements import CLOSE_DELETED, DELETED
 from checkpoints.database import Connection
 
 # What a run left behind, and what stays although it is older: checkpoints of other runs that are rebuilt
@@ -88,6 +91,7 @@ DELETE_THREADS: tuple[LiteralString, ...] = (
     "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
     "DELETE FROM reservations WHERE thread_id = ANY(%s)",
+    "DELETE FROM runs WHERE thread_id = ANY(%s)",
 )
 
 COPY: tuple[LiteralString, ...] = (
@@ -129,8 +133,9 @@ async def keep_latest(connection: Connection, thread_ids: list[str]) -> None:
 
 
 async def delete_threads(connection: Connection, thread_ids: list[str]) -> None:
-    """Delete all checkpoints of these threads, and the claims on them."""
+    """Delete all checkpoints of these threads, and the claims on them; what they asked can be decided no more."""
     async with connection.transaction():
+        await connection.execute(CLOSE_DELETED, (Json(DELETED), thread_ids))
         for query in DELETE_THREADS:
             await connection.execute(query, (thread_ids,))
 

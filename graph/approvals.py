@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -26,7 +26,8 @@ class Approval:
     deadline: datetime | None
     """When a medium-risk action goes out by itself; None for other tiers."""
     status: str
-    """`pending`, or what was decided: approved, edited, rejected, responded, cancelled, done, retried, abandoned."""
+    """`pending`, or what became of it: approved, edited, rejected, responded, cancelled, done, retried, abandoned,
+    expired."""
     decision: dict[str, Any] | None = None
     """{"type", "args"?, "message"?} as it was taken. On an effect that was in doubt no longer, `ledger` says how
     it stood: that is the truth, whatever was decided."""
@@ -39,6 +40,10 @@ class Approval:
     """The effect in doubt that is asked about; None for a call that has not run."""
     effect_holder: str | None = None
     """The attempt at it that is in doubt: a decision settles no later one."""
+    requester: str = ""
+    """Who sent the request the call belongs to; empty when that is not known."""
+    origins: dict[str, list[str]] | None = None
+    """For each argument where its value was found, in words for a person."""
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -82,8 +87,10 @@ class Question:
     interrupt_id: str
     turn: str
     """Id of the request the run works on."""
-    deadline: datetime
-    """For the medium-risk calls among them."""
+    window_s: float
+    """How long the medium-risk calls among them wait before they go out, in seconds."""
+    origins: Mapping[str, dict[str, list[str]]] = field(default_factory=dict)
+    """By call id, where the value of each argument was found."""
 
 
 class Approvals(Protocol):
@@ -100,6 +107,8 @@ class Approvals(Protocol):
 
     async def decide(self, approval_id: str, decision: Mapping[str, Any], *, by: str) -> Approval:
         """Take a decision if none was taken yet; one on an effect in doubt settles the ledger with it.
+
+        A worker or server goes on with the thread.
 
         Raises:
             AlreadyDecided: someone else was first.

@@ -55,6 +55,13 @@ def checked(given: Any, settings: dict[str, Any]) -> Any:
     raise BadSetting(f"the input must be an object: send {EXAMPLE}")
 
 
+def task_in(given: Any) -> str | None:
+    """The request of a checked input, None when it brings no messages."""
+    messages = (given.update if isinstance(given, Command) else given) or {}
+    asked = messages.get("messages") if isinstance(messages, dict) else None
+    return str(asked[-1].text) if asked else None
+
+
 def ends(given: Any) -> bool:
     """Whether a command says that the run is over: how chat pages resolve a thread."""
     return isinstance(given, Command) and _gotos(given) == [END]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from graph.approvals import Approvals
 from graph.budget import Spending
 from graph.models import Models
+from graph.records import RunRecords
 from graph.state import Call, Risk, State
 
 KEEP_TOOL_RESULTS = 5
@@ -248,6 +249,7 @@ class Services:
     tools: Tools
     approvals: Approvals
     spending: Spending
+    records: RunRecords
     clock: Clock
     defaults: LocalContext = field(default_factory=LocalContext)
     """What the environment sets."""

@@ -19,6 +19,7 @@ from graph.client_input import Answer
 from graph.context import Context, Run, Services, Tools, limits_by_tool
 from graph.errors import AlreadyDecided, BadSetting
 from graph.state import Input, State
+from nodes.decisions import sender
 from nodes.finish import not_run
 
 SUPER_STEPS = 100_000
@@ -92,6 +93,10 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
             if client_input.ends(input):
                 await self._update(held, [[StateUpdate(None, END)]])
                 return
+            if saver and thread_id:
+                await engine.services.records.begun(
+                    str(thread_id), graph=self.name, sender=sender(config), task=client_input.task_in(input)
+                )
             unclear = ""
             if thread_id and answer != Answer():
                 unclear = await _check_in_time(
@@ -133,9 +138,10 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         left = values.get("calls", [])
         if values.get("outcome") and not left:
             return StateUpdate(None, END)
+        services, thread_id = (await self.open_engine()).services, config["configurable"]["thread_id"]
         if left:
-            engine = await self.open_engine()
-            await engine.services.approvals.close(config["configurable"]["thread_id"])
+            await services.approvals.close(thread_id)
+        await services.records.cancelled(thread_id)
         why = "a person ended the run"
         update = {"calls": [], "untrusted": [], "outcome": "cancelled", "reason": why, "answer": f"Stopped: {why}."}
         # A thread that lies still with calls that may run was cut off in the step that runs them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from langchain_core.messages import HumanMessage, ToolMessage
@@ -13,8 +12,8 @@ from langgraph.types import Interrupt, interrupt
 from graph.approvals import Approval, Question
 from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
-from graph.state import Call, State, as_new
-from nodes import decisions
+from graph.state import Call, State, as_new, no_usage
+from nodes import decisions, origins
 from nodes.finish import totals
 
 
@@ -40,7 +39,8 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         checkpoint_id=info.checkpoint_id,
         interrupt_id=Interrupt.from_ns(None, ns=config["configurable"]["checkpoint_ns"]).id,
         turn=_request_id(state),
-        deadline=run.services.clock.now() + timedelta(seconds=run.context(state).approval_seconds),
+        window_s=run.context(state).approval_seconds,
+        origins=origins.of_calls(asked, state),
     )
     seen = await _seen(run, question)
     shown = await approvals.ask(asked, question)
@@ -49,7 +49,9 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
     answer = run.answer_to(question.interrupt_id)
     # Decided elsewhere and not answered here, there is nothing to wait for: what is decided goes on at once.
     if answer is not None or all(row.status == "pending" for row in shown):
-        run.services.telemetry.annotate_run(**totals(state, decisions.waiting_as(row.risk for row in shown)))
+        outcome = decisions.waiting_as(row.risk for row in shown)
+        await run.services.records.stands(info.thread_id, outcome, state.get("usage") or no_usage())
+        run.services.telemetry.annotate_run(**totals(state, outcome))
         stored = interrupt(decisions.request(shown, asked))
         # A checkpoint keeps the first answer it was given; this run may have come with another.
         unclear = run.unclear or ("" if seen in (None, [row.id for row in shown]) else decisions.ANOTHER)

@@ -28,6 +28,9 @@ ANOTHER = "it was given to another question than this one"
 IN_DOUBT = "in_doubt"
 """Key in the artifact (no provider is sent it) of a result that says a call was left in doubt: its arguments."""
 
+SENDER = "langgraph_auth_user_id"
+"""Where the server puts in a config's `configurable` whom it has identified; what a client sends there is replaced."""
+
 _INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
 _DOUBT_TYPES = {"approve": "retry", "respond": "done", "reject": "abandon"}
 """What the request's vocabulary means for an effect in doubt. An `approve` that was not given to this very
@@ -168,8 +171,8 @@ def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[st
 
 
 def sender(config: RunnableConfig) -> str:
-    """Who answered through the server, as far as it knows."""
-    return str(config["configurable"].get("langgraph_auth_user_id") or "client")
+    """Who sent a request or an answer: whom the server, or the command line, has identified."""
+    return str(config.get("configurable", {}).get(SENDER) or "client")
 
 
 def told(row: Approval) -> ToolMessage:
@@ -178,6 +181,7 @@ def told(row: Approval) -> ToolMessage:
     texts = {
         "rejected": f"A person rejected this call: {said or 'no reason given'}. Do not try it again.",
         "cancelled": "A person cancelled this call and stopped the run.",
+        "expired": "This call was to go out by itself, but nothing ran it in time: it expired and was not run.",
         "responded": said or "",
         "done": f"A person did this themselves: {said or 'reported done'}.",
     }

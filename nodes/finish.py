@@ -29,7 +29,10 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     info = runtime.execution_info
     if left and info and info.thread_id:
         await runtime.context.services.approvals.close(info.thread_id)
-    runtime.context.services.telemetry.annotate_run(**totals(state, state.get("outcome")))
+    services = runtime.context.services
+    if info and info.thread_id:
+        await services.records.stands(info.thread_id, state.get("outcome"), state.get("usage") or no_usage())
+    services.telemetry.annotate_run(**totals(state, state.get("outcome")))
     why = state.get("reason") or state.get("outcome") or "the run ended"
     return {
         "answer": _answer(state, left, why),

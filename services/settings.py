@@ -78,6 +78,11 @@ class Settings(LocalContext, BaseSettings):
     breaker_seconds: float = Field(30.0, validation_alias=AliasChoices("BALLAST_BREAKER_SECONDS"), gt=0, le=3_600)
     """For how long; then one call tries it."""
 
+    overdue_seconds: float = Field(
+        86_400.0, validation_alias=AliasChoices("BALLAST_OVERDUE_SECONDS"), ge=1, le=31_536_000
+    )
+    """A medium-risk action whose deadline passed so long ago while nothing could release it expires instead."""
+
     @field_validator("prices", mode="before")
     @classmethod
     def _read_prices(cls, value: Any) -> Any:

@@ -29,7 +29,7 @@ async def test_an_older_schema_is_brought_up_to_date(database_url: str) -> None:
     async with open_pool(database_url) as pool:
         async with pool.connection() as connection:
             await connection.execute(CREATE_VERSIONS)
-            await connection.execute(scripts()[1].encode(), prepare=False)
+            await connection.execute(scripts()[1].read_bytes(), prepare=False)
             await connection.execute("INSERT INTO ballast_schema (version) VALUES (1)")
 
         await migrate(pool)

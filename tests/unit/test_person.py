@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from app.cli_approvals import person
+from app.person import person
 
 
 @pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 12345"), OSError("No username set")])

@@ -29,7 +29,13 @@ class Annotations:
 async def _sanitize(*texts: str) -> tuple[list[ToolMessage], dict[str, Any], dict[str, Any]]:
     telemetry, unused = Annotations(), cast("Any", None)
     services = Services(
-        models=unused, tools=unused, approvals=unused, spending=unused, clock=FixedClock(), telemetry=telemetry
+        models=unused,
+        tools=unused,
+        approvals=unused,
+        spending=unused,
+        records=unused,
+        clock=FixedClock(),
+        telemetry=telemetry,
     )
     raw = [RawResult(call_id=f"c{n}", tool="fetch_url", text=text, ok=True) for n, text in enumerate(texts)]
     update = await node.sanitize(cast("State", {"untrusted": raw}), Runtime(context=Run(services=services)))

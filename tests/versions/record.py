@@ -11,9 +11,10 @@ import gzip
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def recorded() -> Iterator[Path]:
     yield from sorted(FOLDER.glob("*.json.gz"))
 
 
-def load(path: Path, url: str, scripts: dict[int, str]) -> dict[str, Any]:
+def load(path: Path, url: str, scripts: Mapping[int, Traversable]) -> dict[str, Any]:
     """Make that release's schema, with its rows, in an empty one; gives each thread's turns.
 
     `scripts` are today's migrations: those the release had are run.
@@ -144,9 +145,9 @@ def load(path: Path, url: str, scripts: dict[int, str]) -> dict[str, Any]:
         connection.execute(
             "CREATE TABLE ballast_schema (version INT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT now())"
         )
-        for number, text in scripts.items():
+        for number, script in scripts.items():
             if number <= dump["schema"]:
-                connection.execute(text.encode())
+                connection.execute(script.read_bytes())
                 connection.execute("INSERT INTO ballast_schema (version) VALUES (%s)", (number,))
         for table, rows in dump["tables"].items():
             if rows:

@@ -1,0 +1,71 @@
+"""Going on with a thread inside the LangGraph server: by a run of its own, so that it knows how the thread stands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import httpx
+from langgraph_sdk import get_client
+
+from app.lifespan import Opened
+from app.runs import Runs
+from graph.errors import ThreadBusy
+
+TRIES, PAUSE_S = 240, 0.25
+UNKNOWN, BUSY = 404, 409
+
+
+async def answers() -> bool:
+    """Whether this process' server takes requests; waits while it starts."""
+    client = get_client()
+    for _ in range(TRIES):
+        try:
+            await client.http.get("/ok")
+        except httpx.HTTPError:
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return True
+    return False
+
+
+async def go_on(opened: Opened, thread_id: str) -> None:
+    """Go on with the thread until it ends or waits again.
+
+    No answer travels with the run: the approval rows hold what was decided.
+
+    Raises:
+        ThreadBusy: it runs already, here or in another process.
+    """
+    row = await opened.runs.get(thread_id)
+    if not (is_uuid(thread_id) and await _by_the_server(thread_id, row.graph if row else "react")):
+        await Runs(opened=opened, progress=lambda _node, _change: None).advance(thread_id)
+
+
+async def _by_the_server(thread_id: str, graph_id: str) -> bool:
+    """Whether the server has the thread; then it has gone on with it."""
+    client = get_client()
+    try:
+        ended: Any = await client.runs.wait(
+            thread_id, graph_id, input=None, multitask_strategy="reject", raise_error=False
+        )
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == UNKNOWN:
+            return False
+        if error.response.status_code == BUSY:
+            raise ThreadBusy(thread_id) from None
+        raise
+    failed = ended.get("__error__") if isinstance(ended, dict) else None
+    if failed and failed.get("error") == ThreadBusy.__name__:
+        raise ThreadBusy(thread_id)
+    return True
+
+
+def is_uuid(thread_id: str) -> bool:
+    """The server takes no other ids."""
+    try:
+        UUID(thread_id)
+    except ValueError:
+        return False
+    return True

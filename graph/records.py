@@ -1,0 +1,23 @@
+"""What lists of runs are made of."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from graph.state import Outcome, Usage
+
+
+class RunRecords(Protocol):
+    """What lists of runs show. `checkpoints/runs.py`. The state is the authority; this is a copy for lists."""
+
+    async def begun(self, thread_id: str, *, graph: str, sender: str, task: str | None) -> None:
+        """A run begins, or goes on when `task` is None: then it stays its requester's."""
+        ...
+
+    async def stands(self, thread_id: str, outcome: Outcome | None, usage: Usage) -> None:
+        """How the run ended, or what it waits for, and what it has spent."""
+        ...
+
+    async def cancelled(self, thread_id: str) -> None:
+        """The run was ended from outside."""
+        ...

@@ -1,0 +1,71 @@
+"""Where the values of a call's arguments are found, so that whoever is asked sees what a stranger wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
+
+from graph.state import Call, State
+from services.cleaning import is_wrapped
+
+REQUEST, MODEL, EARLIER = "the request", "the model", "an earlier part of the conversation"
+OUTSIDE = "{tool} (from outside)"
+MOST = 3
+"""Places named for one argument: the newest tell most."""
+
+
+def of_calls(calls: Sequence[Call], state: State) -> dict[str, dict[str, list[str]]]:
+    """By call id and argument, where its value stands word for word; what stands nowhere is the model's own."""
+    places = list(_places(state))
+    return {call["id"]: {name: _origins(value, places) for name, value in call["args"].items()} for call in calls}
+
+
+def _places(state: State) -> Iterator[tuple[str, str]]:
+    """(what to call it, its text), the newest first."""
+    for message in reversed(state["messages"]):
+        if label := _label(message):
+            yield label, _plain(str(message.text))
+    if summary := state.get("summary"):
+        yield EARLIER, _plain(summary)
+
+
+def _label(message: AnyMessage) -> str | None:
+    if isinstance(message, HumanMessage):
+        return REQUEST
+    if isinstance(message, ToolMessage):
+        name = str(message.name)
+        return OUTSIDE.format(tool=name) if is_wrapped(str(message.text)) else name
+    return None
+
+
+def _origins(value: Any, places: Sequence[tuple[str, str]]) -> list[str]:
+    found: dict[str, None] = {}
+    for part in _parts(value):
+        wanted = re.compile(rf"(?<!\w){re.escape(part)}(?!\w)")
+        at = dict.fromkeys(label for label, text in places if part in text and wanted.search(text))
+        found |= at or {MODEL: None}
+    return list(found)[:MOST] or [MODEL]
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """The texts of a value, nested ones too."""
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from _parts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _parts(one)
+    elif value is not None and (text := _plain(_number(value))):
+        yield text
+
+
+def _number(value: Any) -> str:
+    """As people write it: 2.0 is 2."""
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
