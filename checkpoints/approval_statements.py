@@ -21,6 +21,12 @@ COLUMNS = (
 
 SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
 SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
+# A row that is asked about again belongs to its newest interrupt, so the newest list it is in is that one's.
+SHOWN_UNDER = """
+SELECT approval_ids FROM approvals_shown s WHERE thread_id = %s AND EXISTS (
+    SELECT 1 FROM approvals a WHERE a.id = ANY(s.approval_ids) AND a.interrupt_id = ANY(%s)
+) ORDER BY shown_at DESC LIMIT 1
+"""
 UNAPPLIED = """
 SELECT id, call_id, tool, args, effect_key, effect_holder FROM approvals
 WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL

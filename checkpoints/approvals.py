@@ -136,9 +136,12 @@ class PostgresApprovals:
         self, thread_id: str, *, interrupt_ids: Sequence[str] | None = None, checkpoint_id: str | None = None
     ) -> list[Approval]:
         """See `graph.approvals.Approvals.asked_by`."""
+        query: str = sql.SHOWN_LAST
+        where: tuple[Any, ...] = (thread_id,)
         if interrupt_ids is not None:
-            return [row for row in await self.find(thread_id=thread_id) if row.interrupt_id in interrupt_ids]
-        query, where = (sql.SHOWN, (thread_id, checkpoint_id)) if checkpoint_id else (sql.SHOWN_LAST, (thread_id,))
+            query, where = sql.SHOWN_UNDER, (thread_id, list(interrupt_ids))
+        elif checkpoint_id:
+            query, where = sql.SHOWN, (thread_id, checkpoint_id)
         async with self._pool.connection() as connection:
             row = await (await connection.execute(query, where)).fetchone()
         return await self.get_all(row["approval_ids"]) if row else []

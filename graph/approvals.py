@@ -124,7 +124,7 @@ class Approvals(Protocol):
     async def asked_by(
         self, thread_id: str, *, interrupt_ids: Sequence[str] | None = None, checkpoint_id: str | None = None
     ) -> list[Approval]:
-        """The rows an answer is about: asked under these interrupts, or shown at this checkpoint, or shown last."""
+        """The rows an answer is about, as listed: under these interrupts, at this checkpoint, or shown last."""
         ...
 
     async def times_asked(self, thread_id: str) -> int:

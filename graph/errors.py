@@ -5,6 +5,7 @@
     |  |- BadSetting                  a setting, limit, model chain or script file that does not hold
     |  |- NotFound                    a thread, node, checkpoint, approval or tool that is not there
     |  |- AlreadyDecided              a decision that came too late
+    |  |- Unanswerable                an answer that could mean another question than the open one
     |  |- InvalidDecision             a decision this approval does not allow, or an edit that does not fit
     |  |- Forbidden                   a person whose role does not reach so far
     |  |- ThreadBusy                  another process runs this thread now
@@ -67,6 +68,10 @@ class AlreadyDecided(UsageError):
         self.row = row
         when = row.decided_at.isoformat(timespec="seconds") if row.decided_at else None
         super().__init__(f"approval {row.id} was already decided: {row.status} by {row.decided_by} at {when}")
+
+
+class Unanswerable(UsageError):
+    """An answer that could mean another question than the open one, or none: it decides nothing."""
 
 
 class InvalidDecision(UsageError):
