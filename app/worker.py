@@ -71,6 +71,9 @@ async def advance(opened: Opened, go_on: GoOn, thread_id: str, *, cut_off: bool)
         return
     except ThreadBusy:  # a job of its own: this one was not cut off, and must not resume what a person stops meanwhile
         await opened.approvals.advance_later(thread_id, BUSY_S)
+    else:
+        run = await opened.runs.get(thread_id)
+        _log.info("thread %s: %s", thread_id, run.outcome if run else "gone")
 
 
 async def _take_out(queue: App, at_once: int) -> None:
