@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app.cli_approvals import approvals_app
+from app.cli_audit import audit
 from app.cli_chaos import chaos
 from app.cli_worker import worker
 from app.session import AsJson, context_of, emit, finish, with_services
@@ -31,6 +32,7 @@ INTERRUPTED = 130
 cli.add_typer(approvals_app, name="approvals")
 cli.command()(chaos)
 cli.command()(worker)
+cli.command()(audit)
 
 Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
 Workspace = Annotated[Path | None, typer.Option(help="Folder the file tools work in.")]

@@ -52,7 +52,9 @@ def show(approval_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJ
     from app.show import record
 
     async def do(services: Opened) -> Any:
-        return report.shape(await services.approvals.get(approval_id))
+        row = await services.approvals.get(approval_id)
+        await services.audit.viewed([row.id], by=person())
+        return report.shape(row)
 
     emit(with_services(do), as_json, record)
 

@@ -12,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from checkpoints import embedded
 from checkpoints.approvals import PostgresApprovals
+from checkpoints.audit import PostgresAudit
 from checkpoints.database import open_pool
 from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
@@ -47,6 +48,7 @@ class Opened:
     ledger: Ledger
     approvals: PostgresApprovals
     runs: PostgresRuns
+    audit: PostgresAudit
     models: ModelChain
     locks: ThreadLocks
     services: Services
@@ -109,6 +111,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             ledger=ledger,
             approvals=approvals,
             runs=runs,
+            audit=PostgresAudit(pool),
             models=models,
             locks=locks,
             services=services,

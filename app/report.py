@@ -82,5 +82,7 @@ def shape(row: Approval) -> dict[str, Any]:
         "decided_by": row.decided_by,
         "decision": row.decision,
         "decided_at": row.decided_at.isoformat() if row.decided_at else None,
+        "requester": row.requester,
+        "origins": row.origins,
         **({"effect_key": row.effect_key} if row.effect_key else {}),
     }

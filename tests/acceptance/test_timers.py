@@ -129,9 +129,7 @@ async def test_the_server_sends_it_too_without_a_second_process(server: Server, 
     context: Any = {"model": f"scripted:{script}", "approval_seconds": 1}
     async with get_client(url=server.url) as client:
         thread = (await client.threads.create())["thread_id"]
-        await client.runs.wait(
-            thread, "react", input={"messages": [{"role": "user", "content": "go"}]}, context=context
-        )
+        await client.runs.wait(thread, "react", input=GO, context=context)
         asked: Any = await client.threads.get_state(thread)
         assert asked["next"] == ["approve"]
 
