@@ -70,7 +70,7 @@ async def advance(opened: Opened, go_on: GoOn, thread_id: str, *, cut_off: bool)
     except ThreadTaken:  # another process goes on with it
         return
     except ThreadBusy:  # a job of its own: this one was not cut off, and must not resume what a person stops meanwhile
-        await opened.approvals.advance_later(thread_id, BUSY_S)
+        await opened.approvals.advance_later(thread_id, BUSY_S, cut_off=cut_off)
     else:
         run = await opened.runs.get(thread_id)
         _log.info("thread %s: %s", thread_id, run.outcome if run else "gone")
@@ -104,8 +104,8 @@ def _queue(opened: Opened, go_on: GoOn, at_once: int) -> App:
     queue = App(connector=PsycopgConnector(conninfo=pool.conninfo, min_size=1, max_size=min(at_once, 4) + 1))
 
     @queue.task(name=jobs.ADVANCE, queue=jobs.QUEUE, pass_context=True, retry=_WhenCutOff())
-    async def task(context: JobContext, thread_id: str) -> None:
-        await advance(opened, go_on, thread_id, cut_off=context.job.attempts > 0)
+    async def task(context: JobContext, thread_id: str, *, cut_off: bool = False) -> None:
+        await advance(opened, go_on, thread_id, cut_off=cut_off or context.job.attempts > 0)
 
     return queue
 

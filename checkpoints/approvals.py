@@ -113,11 +113,11 @@ class PostgresApprovals:
             row = await (await connection.execute(sql.TO_APPLY, (thread_id,))).fetchone()
         return bool(row and row["waiting"])
 
-    async def advance_later(self, thread_id: str, seconds: float) -> None:
-        """Have a worker look at the thread again, by Postgres' clock."""
+    async def advance_later(self, thread_id: str, seconds: float, *, cut_off: bool) -> None:
+        """Have a worker look at the thread again, by Postgres' clock. See `checkpoints.jobs.advance`."""
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            await jobs.advance(cursor, thread_id, in_s=seconds)
+            await jobs.advance(cursor, thread_id, in_s=seconds, cut_off=cut_off)
 
     @patient
     async def close(self, thread_id: str) -> None:

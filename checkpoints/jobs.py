@@ -25,7 +25,12 @@ SELECT procrastinate_defer_jobs_v1(ARRAY[
 # The transaction's own time, as a deadline set in it: the job comes due with the deadline, not before it.
 
 
-async def advance(cursor: AsyncCursor[dict[str, Any]], thread_id: str, *, in_s: float = 0.0) -> None:
-    """Have a worker or server go on with the thread, `in_s` seconds from now by Postgres' clock."""
-    job = {"queue": QUEUE, "task": ADVANCE, "args": Jsonb({"thread_id": thread_id}), "in_s": in_s}
-    await cursor.execute(DEFER, job)
+async def advance(
+    cursor: AsyncCursor[dict[str, Any]], thread_id: str, *, in_s: float = 0.0, cut_off: bool = False
+) -> None:
+    """Have a worker or server go on with the thread, `in_s` seconds from now by Postgres' clock.
+
+    `cut_off`: a run of it did not end, and goes on even when nothing is left to decide or to apply.
+    """
+    args = {"thread_id": thread_id, "cut_off": cut_off}
+    await cursor.execute(DEFER, {"queue": QUEUE, "task": ADVANCE, "args": Jsonb(args), "in_s": in_s})

@@ -25,7 +25,11 @@ VALUES (%(thread_id)s, %(sender)s, %(sender)s, %(graph)s, %(task)s)
 ON CONFLICT (thread_id) DO UPDATE SET
     outcome = NULL, updated_at = now(), task = EXCLUDED.task, requester = EXCLUDED.requester
 """
-GOES_ON = "UPDATE runs SET outcome = NULL, updated_at = now() WHERE thread_id = %(thread_id)s"
+# One that had ended stays so: nothing of it is left to run.
+GOES_ON = """
+UPDATE runs SET outcome = NULL, updated_at = now()
+WHERE thread_id = %(thread_id)s AND outcome IN ('awaiting_approval', 'handed_to_person')
+"""
 STANDS = """
 UPDATE runs SET outcome = %(outcome)s, iterations = %(iterations)s, tool_calls = %(tool_calls)s,
     tokens = %(tokens)s, cost_usd = %(cost_usd)s, updated_at = now()

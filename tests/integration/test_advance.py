@@ -115,6 +115,7 @@ async def test_a_job_that_comes_twice_sends_once(runs: Runs, script: Script, ser
     await _advance(services, runs, cut_off=True)
 
     assert await _sent(services) == ["send_email"]
+    assert [row.outcome for row in await services.runs.list()] == ["completed"]
 
 
 async def test_what_expired_is_not_run_and_the_model_is_told(runs: Runs, script: Script, services: Opened) -> None:
@@ -184,6 +185,25 @@ async def test_a_busy_thread_is_looked_at_again_by_a_new_job(runs: Runs, script:
 
     assert len(await _jobs(services)) == len(before) + 1
     assert await _sent(services) == []
+
+
+async def test_a_run_that_was_cut_off_goes_on_although_its_thread_was_busy_first(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    """As after a kill: Postgres has not yet seen that the process is gone, whose lock it holds."""
+    report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    await decide(services, ids_of(report)["place_order"], "approve")
+    async for _ in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
+        pass
+
+    async with services.hold("t"):
+        await _advance(services, runs, cut_off=True)
+
+    async with services.pool.connection() as connection:
+        [job] = await (
+            await connection.execute("SELECT args FROM procrastinate_jobs ORDER BY id DESC LIMIT 1")
+        ).fetchall()
+    assert job["args"] == {"thread_id": "t", "cut_off": True}
 
 
 async def test_a_thread_that_was_taken_over_is_left_to_whoever_has_it(
