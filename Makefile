@@ -9,7 +9,8 @@ export BALLAST_HOME ?= $(CURDIR)/.ballast
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
 
-test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite, real Postgres and real server
+test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite: real Postgres, server and browser
+	@tests/browser.sh
 	$(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 # The task reaches the shell through its environment, as it was typed: neither make nor the shell may read
