@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.errors import BadSetting
@@ -216,6 +216,7 @@ def test_a_file_that_can_not_be_read_is_told_apart(tmp_path: Path) -> None:
 YAML_LIKE = st.text("{}[]:,-&*!|>'\"#%@` \n\tatools_riskpy0123.é", max_size=60)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.one_of(YAML_LIKE.map(str.encode), st.binary(max_size=40), YAML_LIKE.map(lambda text: _pay(text).encode())))
 def test_whatever_the_file_holds_it_is_a_policy_or_one_line(
     tmp_path_factory: pytest.TempPathFactory, data: bytes

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graph.errors import BadSetting
 from graph.state import RISKS, Risk
 from services.policy import Policy
 from tools import tiers
-from tools.base import Lookup, RiskContext, tool
+from tools.base import MARKS, Lookup, RiskContext, marks_of, tool
 from tools.registry import ToolBox
 
 Raised = tuple[Risk, str] | None
@@ -35,13 +36,16 @@ class Memory:
         return value in self._known
 
 
-def _box(policy: dict[str, Any] | None = None, *, risk: Risk = "medium", raise_risk: Any = None) -> ToolBox:
-    @tool(risk=risk, untrusted_output=False, idempotent=False, reason="declared", raise_risk=raise_risk)
-    async def act(count: int = 1, to: str = "", tags: list[str] | None = None) -> str:
-        """Act."""
-        return f"{count} {to} {tags}"
+@tool(risk="medium", untrusted_output=False, idempotent=False, reason="declared")
+async def act(count: int = 1, to: str = "", tags: list[str] | None = None) -> str:
+    """Act."""
+    return f"{count} {to} {tags}"
 
-    return ToolBox([act], Policy.model_validate({"tools": {"act": policy}} if policy else {}))
+
+def _box(policy: dict[str, Any] | None = None, *, risk: Risk = "medium", raise_risk: Any = None) -> ToolBox:
+    marks = replace(marks_of(act), risk=risk, raise_risk=raise_risk)
+    marked = act.model_copy(update={"metadata": {MARKS: marks}})
+    return ToolBox([marked], Policy.model_validate({"tools": {"act": policy}} if policy else {}))
 
 
 def _rules(*rules: dict[str, Any]) -> dict[str, Any]:
@@ -127,11 +131,11 @@ async def test_a_tools_own_argument_called_context_is_its_own() -> None:
         return ("high", context)
 
     @tool(risk="medium", untrusted_output=False, idempotent=False, raise_risk=rule)
-    async def act(context: str) -> str:
-        """Act."""
+    async def note(context: str) -> str:
+        """Note."""
         return context
 
-    assert (await ToolBox([act]).assess("act", {"context": "mine"})).reason == "mine"
+    assert (await ToolBox([note]).assess("note", {"context": "mine"})).reason == "mine"
 
 
 async def _raises(**_args: object) -> Raised:
@@ -221,6 +225,7 @@ OWN_RULES = st.one_of(st.none(), st.tuples(TIERS, st.text(max_size=3)))
 POLICIES = st.fixed_dictionaries({"risk": st.one_of(st.none(), TIERS), "four_eyes": st.booleans(), "raise": RULES})
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(own=TIERS, raised=OWN_RULES, policy=POLICIES, args=CALLS, lookup=MEMORIES)
 async def test_a_policy_never_lowers_a_tier_whatever_its_rules(
     own: Risk, raised: Raised, policy: dict[str, Any], args: dict[str, Any], lookup: Memory | None
