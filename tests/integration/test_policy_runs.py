@@ -116,20 +116,24 @@ async def test_what_became_critical_after_it_was_approved_is_handed_to_a_person(
         assert (await results_of(runs, "t"))["place_order"] == "A person did this themselves: ordered by phone."
 
 
-@pytest.mark.parametrize("by", ["approve", "edit"])
+@pytest.mark.parametrize("by", ["approve", "edit", "deadline"])
 async def test_what_was_let_go_at_medium_and_is_high_now_is_asked_again(under: Under, script: Script, by: str) -> None:
-    """As after a deadline: nobody of the higher tier has looked."""
-    edited = {"args": {**MAIL[1], "subject": "Hello"}} if by == "edit" else {}
+    args = {**MAIL[1], "subject": "Hello"} if by == "edit" else MAIL[1]
     async with under() as (services, runs):
         report = await runs.start("go", thread_id="t", context=script(calls(MAIL), say("done")))
-        await decide(services, ids_of(report)["send_email"], by, **edited)
+        if by == "deadline":
+            async with services.pool.connection() as connection:
+                await connection.execute("UPDATE approvals SET deadline = now()")
+            assert [row.status for row in await services.approvals.release_due("t", overdue_s=60)] == ["approved"]
+        else:
+            await decide(services, ids_of(report)["send_email"], by, **({"args": args} if by == "edit" else {}))
 
     async with under(send_email={"four_eyes": True}) as (services, runs):
         report = await runs.resume("t", context=GO_ON)
 
         [again] = await services.approvals.find(thread_id="t", pending=True)
-        assert (again.risk, again.reason, await _tools_run(services)) == ("high", "a second person must agree", [])
-        assert again.args == edited.get("args", MAIL[1])
+        assert (again.risk, again.reason, again.deadline) == ("high", "a second person must agree", None)
+        assert (again.args, await _tools_run(services)) == (args, [])
         await decide(services, again.id, "approve")
         assert (await runs.resume("t", context=GO_ON))["outcome"] == "completed"
         assert await _tools_run(services) == ["send_email"]

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from psycopg.types.json import Json
 
-from checkpoints.approvals import STATUS, PostgresApprovals
+from checkpoints.approval_statements import STATUS
+from checkpoints.approvals import PostgresApprovals
 from checkpoints.database import Pool
 from checkpoints.ledger import Ledger
 from checkpoints.seen import SEEN, Seen
 from graph.approvals import Question
 from graph.state import Call
-from services.clock import SystemClock
 from services.policy import Policy
 from tests.integration.tools_bench import Bench, bench_on
 from tools import office, tiers
@@ -151,8 +151,8 @@ def _call(**args: Any) -> Call:
     "payee", ["Lumen Ltd", "\0"]
 )  # JSON with a NUL has no digest, and is decided about all the same
 async def test_what_a_person_reports_to_have_done_was_done(pool: Pool, seen: Seen, kind: str, payee: str) -> None:
-    approvals, now = PostgresApprovals(pool), SystemClock().now()
-    question = Question(thread_id="t", checkpoint_id="c", interrupt_id="i", turn="m", deadline=now)
+    approvals = PostgresApprovals(pool)
+    question = Question(thread_id="t", checkpoint_id="c", interrupt_id="i", turn="m", window_s=300)
     [row] = await approvals.ask([_call(iban=IBAN, payee=payee)], question)
     assert not await seen.seen("pay_invoice", "iban", IBAN)
 
