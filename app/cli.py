@@ -218,11 +218,20 @@ def effects(thread: str, as_json: AsJson = False) -> None:
 
 @cli.command()
 def tools(as_json: AsJson = False) -> None:
-    """The registered tools and their marks."""
+    """The registered tools and their marks.
+
+    RISK is the tier in force: the one a tool declares, or the higher one of BALLAST_POLICY. A call's arguments may
+    raise it further; nothing lowers it.
+    """
     from app.show import table
+    from services import settings
     from tools import office
 
-    emit(office.toolbox().listing(), as_json, table("name", "risk", "untrusted_output", "idempotent", "source"))
+    emit(
+        office.toolbox(settings.load().policy).listing(),
+        as_json,
+        table("name", "risk", "untrusted_output", "idempotent", "source"),
+    )
 
 
 @cli.command()

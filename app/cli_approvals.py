@@ -164,4 +164,4 @@ async def _checked(services: Opened, approval_id: str, decision: dict[str, Any])
         raise AlreadyDecided(row)
     if "args" in decision:
         decision = {**decision, "args": {**row.args, **decision["args"]}}
-    return checked(row, decision, services.services.tools)
+    return await checked(row, decision, services.services.tools)

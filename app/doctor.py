@@ -9,13 +9,15 @@ from typing import Any
 from app.lifespan import Opened
 from graph.durable import check_tool_limits
 from graph.errors import BadSetting
+from services.policy import Policy
 from services.rates import RateLimit
 
 
 async def examine(opened: Opened) -> list[dict[str, Any]]:
     """One row a check: {"check", "ok", "status"}.
 
-    Opening the services has proven the database, the rates and Redis already: it refuses what does not hold.
+    Opening the services has proven the database, the rates, the policy and Redis already: it refuses what
+    does not hold.
     """
     settings = opened.settings
     async with opened.pool.connection() as connection:
@@ -48,6 +50,7 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("model chain", chain, ok=runs),
         _row("tool limits", limits, ok=limited),
         _row("rates", _rates(settings.rates)),
+        _row("policy", _policy(settings.policy)),
         _row("redis", "ok: answers" if settings.redis_url else "not set: breakers and rates are this process's own"),
         _row("workspace", f"ok: {workspace}" if there else f"no folder {workspace}: set BALLAST_WORKSPACE", ok=there),
         _row("encryption", "on" if settings.encryption_key else "off: set BALLAST_ENCRYPTION_KEY"),
@@ -57,6 +60,11 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
 def _rates(rates: Mapping[str, RateLimit]) -> str:
     told = ",".join(f"{name}={one.calls}/{one.seconds:g}" for name, one in rates.items())
     return f"ok: {told}" if told else "not set: only what tools declare"
+
+
+def _policy(policy: Policy) -> str:
+    tightened = ", ".join(policy.tools) or "no tool"
+    return f"ok: {policy.file}, for {tightened}" if policy.file else "not set: each tool's own tier"
 
 
 def _row(check: str, status: str, *, ok: bool = True) -> dict[str, Any]:

@@ -67,13 +67,13 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
     """Open everything; the embedded Postgres starts when no DATABASE_URL is set.
 
     Raises:
-        BadSetting: a setting does not hold; a rate for a tool that is not there is one.
+        BadSetting: a setting does not hold; a rate for a tool that is not there is one, a policy that loosens another.
         DatabaseUnavailable: no Postgres, or a schema this code can't use.
     """
     chosen = settings
     if chosen is None:
         chosen = await asyncio.to_thread(environment.load)
-    box = office.toolbox()
+    box = office.toolbox(chosen.policy)
     _check_rates(chosen.rates, box)
     async with AsyncExitStack() as stack:
         telemetry = await stack.enter_async_context(open_telemetry())

@@ -187,8 +187,8 @@ class Tools(Protocol):
         """The tools to show the model, in a stable order."""
         ...
 
-    def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
-        """Validate a call and give its risk tier. Unknown and unmarked tools fail closed."""
+    async def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
+        """Validate a call and give its risk tier now. Unknown and unmarked tools fail closed."""
         ...
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:

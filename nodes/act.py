@@ -55,7 +55,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     )
     usage = _counted(state["usage"], pairs)
     usage["seconds"] += services.clock.monotonic() - started
-    asked = [_doubtful(call, result, services) for call, result in pairs if result.doubt]
+    asked = [await _doubtful(call, result, services) for call, result in pairs if result.doubt]
     pairs = [(call, result) for call, result in pairs if not result.doubt]
     update: dict[str, Any] = {
         "messages": [_message(call, result) for call, result in pairs if not result.untrusted],
@@ -106,8 +106,9 @@ async def _allowed(
     """(those that may run, those that must be asked about, why one of the first can't), whatever the state says.
 
     A state can be edited by hand, copied to another thread, or older than today's rules: a call above low runs
-    only by the row that a person decided for exactly this call of this thread. One in doubt runs by such a row
-    at any tier.
+    only by the row that was decided for exactly this call of this thread, and at no higher tier than the row's: what
+    a deadline let go, or a person of some role, is asked again when more is at stake now (the policy was tightened,
+    or an edit raised it). One in doubt runs by such a row at any tier.
     """
     rows = {}
     if ids := [call["approval_id"] for call in ready if "approval_id" in call]:
@@ -116,7 +117,7 @@ async def _allowed(
     held: list[Call] = []
     faults: dict[str, str] = {}
     for call in ready:
-        found = services.tools.assess(call["name"], call["args"])
+        found = await services.tools.assess(call["name"], call["args"])
         row = rows.get(call.get("approval_id", ""))
         allowed = bool(row and row.allows(call, thread_id))
         if "effect_key" in call and not allowed:
@@ -124,11 +125,15 @@ async def _allowed(
             continue
         if found.error:
             faults[call["id"]] = found.error
-        if found.error or found.risk == "low" or (found.risk != "critical" and allowed):
+        if found.error or found.risk == "low" or (row and allowed and not _above(found.risk, row.risk)):
             may_run.append(call)
         else:
             held.append({**call, "risk": found.risk, "reason": found.reason, "status": "ask"})
     return may_run, held, faults
+
+
+def _above(one: Risk, other: Risk) -> bool:
+    return RISKS.index(one) > RISKS.index(other)
 
 
 def _counted(usage: Usage, pairs: list[tuple[Call, ToolResult]]) -> Usage:
@@ -143,9 +148,9 @@ def _counted(usage: Usage, pairs: list[tuple[Call, ToolResult]]) -> Usage:
     }
 
 
-def _doubtful(call: Call, result: ToolResult, services: Services) -> Call:
+async def _doubtful(call: Call, result: ToolResult, services: Services) -> Call:
     """The call as a person is asked about it. Nothing lets it run by itself, whatever its tier."""
-    found = services.tools.assess(call["name"], call["args"])
+    found = await services.tools.assess(call["name"], call["args"])
     why = " ".join(result.text.split())[:REASON_CHARS]
     return {
         **call,

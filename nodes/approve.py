@@ -59,7 +59,7 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         refused = {row.id: taken.problem for row in shown if taken.problem}
         for row, decision in taken.decisions:
             try:
-                checked = decisions.checked(row, decision, run.services.tools)
+                checked = await decisions.checked(row, decision, run.services.tools)
                 await approvals.decide(row.id, checked, by=decisions.sender(config))
             except AlreadyDecided as late:
                 lost.append(str(late))

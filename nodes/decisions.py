@@ -142,7 +142,7 @@ def _plain(decision: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[str, Any]:
+async def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[str, Any]:
     """The decision as it may be recorded.
 
     Raises:
@@ -162,7 +162,7 @@ def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> dict[st
     args = decision.get("args")
     if not isinstance(args, Mapping):
         raise InvalidDecision("an edit needs the new arguments as a JSON object")
-    found = tools.assess(row.tool, args)
+    found = await tools.assess(row.tool, args)
     if found.error or found.risk == "critical":
         raise InvalidDecision(
             found.error or f"the edit makes {row.tool} critical ({found.reason}): do it yourself instead"

@@ -45,7 +45,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return _end("model_failed", str(gone), await budget.close(), asked.partial)
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
-    calls, refusals = sort_calls(message, services.tools, usage, context)
+    calls, refusals = await sort_calls(message, services.tools, usage, context)
     usage["strikes"] = 0 if calls or not message.tool_calls else usage["strikes"] + 1
     faults.note_repetition(usage, message, state["messages"])
     update: dict[str, Any] = {"messages": [message, *refusals], "calls": calls}

@@ -13,7 +13,7 @@ from nodes import faults
 OVER = "{name} may be called {limit} times in a run, and was: go on without it"
 
 
-def sort_calls(
+async def sort_calls(
     message: AIMessage, tools: Tools, usage: Usage, context: Context
 ) -> tuple[list[Call], list[ToolMessage]]:
     """The calls that may run or wait, and the answers to those that can't run at all, each counted."""
@@ -23,7 +23,7 @@ def sort_calls(
     refusals: list[ToolMessage] = []
     for call in message.tool_calls:
         name, call_id = call["name"], call["id"] or ""
-        found = tools.assess(name, call["args"])
+        found = await tools.assess(name, call["args"])
         refused, kind = found.error, faults.kind_of(found)
         limit = min((one for one in (limits.get(name), found.max_calls) if one is not None), default=None)
         if not refused and limit is not None and made[name] >= limit:

@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.context import LocalContext
 from graph.errors import BadSetting
+from services.policy import Policy
+from services.policy import load as load_policy
 from services.prices import Price, parse_prices
 from services.rates import RateLimit, parse_rates
 
@@ -73,6 +75,11 @@ class Settings(LocalContext, BaseSettings):
     """How often endpoints may be asked: `NAME=calls/seconds,...`, a NAME as in a model chain, or `tool:NAME`."""
     redis_url: str | None = Field(None, validation_alias=AliasChoices("BALLAST_REDIS_URL", "REDIS_URL"), repr=False)
     """Where processes share breakers and rate limits; without one each keeps its own."""
+    policy: Annotated[Policy, NoDecode] = Field(
+        default_factory=Policy, validation_alias=AliasChoices("BALLAST_POLICY"), repr=False
+    )
+    """What tightens the tools' tiers, and who may decide: a YAML file's name. It belongs to the process: no thread
+    keeps it, and no client sets it."""
     breaker_failures: int = Field(5, validation_alias=AliasChoices("BALLAST_BREAKER_FAILURES"), ge=1, le=1_000)
     """Failures in a row after which an endpoint is left alone."""
     breaker_seconds: float = Field(30.0, validation_alias=AliasChoices("BALLAST_BREAKER_SECONDS"), gt=0, le=3_600)
@@ -92,6 +99,11 @@ class Settings(LocalContext, BaseSettings):
     @classmethod
     def _read_rates(cls, value: Any) -> Any:
         return parse_rates(value) if isinstance(value, str) else value
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _read_policy(cls, value: Any) -> Any:
+        return load_policy(Path(value)) if isinstance(value, str | Path) else value
 
     @field_validator("redis_url")
     @classmethod
@@ -138,6 +150,8 @@ def _line(error: ErrorDetails, value: Any) -> str:
     field = Settings.model_fields.get(name)
     if field is None:
         return f"there is no setting {name!r}"
+    if isinstance(told := error.get("ctx", {}).get("error"), BadSetting):  # whole: it names the variable
+        return str(told)
     shown = "" if name in HIDDEN else f", got {str(value)!r:.200}"
     return f"{variable(name)} must be {_bound(field) or _why(error)}{shown}"
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
 from psycopg import AsyncConnection
@@ -22,8 +22,14 @@ MARKS = "ballast"
 """Key in a LangChain tool's `metadata` under which its marks are kept."""
 
 
-RaiseRisk = Callable[..., tuple[Risk, str] | None]
-"""Called with a call's arguments by name; returns a higher tier and the reason for it, or None."""
+Raised = tuple[Risk, str] | None
+"""A tier at least as high as the declared one, and the reason for it; None when the arguments raise nothing."""
+
+RaiseRisk = Callable[..., Raised | Awaitable[Raised]]
+"""Called with a call's arguments by name. An async one may have a parameter `context` for its `RiskContext`.
+
+An error, or no answer within `tools.tiers.LOOKUP_S`, makes the call critical.
+"""
 
 
 Verify = Callable[..., Awaitable[bool | str | None]]
@@ -68,6 +74,30 @@ class Marks:
     def effect(self) -> bool:
         """Whether the ledger records it: everything but low-risk, repeatable reads."""
         return not (self.risk == "low" and self.idempotent)
+
+
+class Lookup(Protocol):
+    """What calls did before. `checkpoints/seen.py`."""
+
+    async def seen(self, tool: str, argument: str, value: Any) -> bool:
+        """Whether a call of the tool that was done, in any thread, had this value for the argument.
+
+        Spaces and letter case do not matter. Reads are not recorded and texts over 500 characters not found:
+        they were never seen.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiskContext:
+    """What a `raise_risk` may look up of its tool."""
+
+    tool: str
+    lookup: Lookup
+
+    async def seen(self, argument: str, value: Any) -> bool:
+        """See `Lookup.seen`."""
+        return await self.lookup.seen(self.tool, argument, value)
 
 
 @dataclass(frozen=True, kw_only=True)

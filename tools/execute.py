@@ -9,6 +9,7 @@ from langchain_core.tools import BaseTool
 from pydantic import SecretStr
 
 from checkpoints.ledger import Intent, Ledger, storable
+from checkpoints.seen import Seen
 from graph.context import Assessment, Step, ToolResult
 from graph.state import Call
 from services.endpoints import Endpoints
@@ -26,6 +27,7 @@ class Executor:
         self, box: ToolBox, ledger: Ledger, endpoints: Endpoints, *, smtp_url: SecretStr | None = None
     ) -> None:
         self._box, self._ledger, self._endpoints = box, ledger, endpoints
+        self._lookup = Seen(ledger.connection)
         self._tools = {tool.name: watched(tool) for tool in box.offered()}
         self._smtp_url = smtp_url.get_secret_value() if smtp_url else None
         self._left: dict[str, Calling] = {}
@@ -35,9 +37,9 @@ class Executor:
         """See `graph.context.Tools.offered`."""
         return self._box.offered()
 
-    def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
+    async def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
         """See `graph.context.Tools.assess`."""
-        return self._box.assess(name, args)
+        return await self._box.assess(name, args, lookup=self._lookup)
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
         """See `graph.context.Tools.intent`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.policy import Policy
 from tools.files import list_files, read_file, write_file
 from tools.mail import list_mail, read_mail, send_email
 from tools.orders import get_order, pay_invoice, place_order
@@ -11,8 +12,12 @@ from tools.search import search_documents
 from tools.web import fetch_url
 
 
-def toolbox() -> ToolBox:
-    """A new tool box with every built-in tool."""
+def toolbox(policy: Policy | None = None) -> ToolBox:
+    """A new tool box with every built-in tool.
+
+    Raises:
+        BadSetting: the policy does not fit them.
+    """
     return ToolBox(
         [
             list_files,
@@ -28,5 +33,6 @@ def toolbox() -> ToolBox:
             pay_invoice,
             delete_records,
             send_bulk_email,
-        ]
+        ],
+        policy,
     )

@@ -11,7 +11,8 @@ from schwifty import IBAN
 from schwifty.exceptions import SchwiftyException
 
 from graph.errors import ToolFailed
-from tools.base import Injected, tool
+from graph.state import Risk
+from tools.base import Injected, RiskContext, tool
 
 Money = Annotated[Decimal, Field(ge=0, le=10_000_000, max_digits=12, decimal_places=2)]
 
@@ -61,7 +62,18 @@ async def place_order(
     return f"order ORD-{row['id']:06} placed: {quantity} x {item} at {unit_price:.2f} = {row['total']} USD"
 
 
-@tool(risk="high", untrusted_output=False, idempotent=False, transactional=True, reason="pays money to someone")
+async def _first_payment(iban: str, context: RiskContext, **_others: object) -> tuple[Risk, str] | None:
+    return None if await context.seen("iban", iban) else ("high", "first payment to this account")
+
+
+@tool(
+    risk="high",
+    untrusted_output=False,
+    idempotent=False,
+    transactional=True,
+    reason="pays money to someone",
+    raise_risk=_first_payment,
+)
 async def pay_invoice(
     payee: Annotated[str, Field(min_length=1, max_length=200)],
     iban: Annotated[str, Field(max_length=50)],

@@ -13,15 +13,21 @@ from pydantic import BaseModel, ValidationError
 
 from graph.context import Assessment
 from graph.errors import BadSetting
-from graph.state import RISKS, Risk
+from services.policy import Declared, Policy
 from tools import arguments
-from tools.base import CONTEXT, Marks, marks_of
+from tools.base import CONTEXT, Lookup, Marks, marks_of
+from tools.tiers import least, tier_of
 
 
 class ToolBox:
     """Tools by name. Built from any LangChain tools; one without marks is treated as high risk."""
 
-    def __init__(self, registered: Sequence[BaseTool]) -> None:
+    def __init__(self, registered: Sequence[BaseTool], policy: Policy | None = None) -> None:
+        """A policy that does not fit the tools, or would loosen one, is refused here.
+
+        Raises:
+            BadSetting: see there; or two tools of one name, or one without a pydantic schema.
+        """
         self._tools = {one.name: one for one in registered}
         if len(self._tools) != len(registered):
             names = [one.name for one in registered]
@@ -30,6 +36,12 @@ class ToolBox:
         self._offered = tuple(registered)
         self._schemas = {name: _visible_schema(one) for name, one in self._tools.items()}
         self._hidden = {name: _hidden_parameters(one) for name, one in self._tools.items()}
+        self._policy = policy or Policy()
+        self._policy.check({name: self._declared(name) for name in self._tools})
+
+    def _declared(self, name: str) -> Declared:
+        marks = self.marks(name)
+        return Declared(risk=marks.risk, arguments=tuple(self._schemas[name].model_fields), recorded=marks.effect)
 
     def offered(self) -> Sequence[BaseTool]:
         """The tools, in the order they were registered."""
@@ -47,8 +59,8 @@ class ToolBox:
         """A registered tool's marks."""
         return marks_of(self._tools[name])
 
-    def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
-        """See `graph.context.Tools.assess`."""
+    async def assess(self, name: str, args: Mapping[str, Any], *, lookup: Lookup | None = None) -> Assessment:
+        """See `graph.context.Tools.assess`. Waits only for what a rule looks up; without `lookup` it can't."""
         if name not in self._tools:
             known = ", ".join(sorted(self._tools))
             return replace(_refused(args, f"there is no tool {name!r}: use one of {known}"), known=False)
@@ -64,7 +76,7 @@ class ToolBox:
         except Exception as error:  # noqa: BLE001 - a tool's own validator may raise anything
             return _refused(args, f"the arguments do not fit {name}: {type(error).__name__}: {error}")
         marks = self.marks(name)
-        risk, reason = _tier(marks, fitted)
+        risk, reason = await tier_of(name, marks, fitted, self._policy, lookup)
         return Assessment(args=fitted, risk=risk, reason=reason, max_calls=marks.max_calls)
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
@@ -79,11 +91,11 @@ class ToolBox:
         return {name: rate for name in self._tools if (rate := self.marks(name).rate)}
 
     def listing(self) -> list[dict[str, Any]]:
-        """What `ballast tools` prints."""
+        """What `ballast tools` prints; `risk` is the tier in force, the policy's where it is higher."""
         return [
             {
                 "name": one.name,
-                "risk": marks_of(one).risk,
+                "risk": least(one.name, marks_of(one).risk, self._policy),
                 "untrusted_output": marks_of(one).untrusted_output,
                 "idempotent": marks_of(one).idempotent,
                 "source": marks_of(one).source,
@@ -116,14 +128,3 @@ def _hidden_parameters(one: BaseTool) -> set[str]:
 
 def _refused(args: Mapping[str, Any], why: str) -> Assessment:
     return Assessment(args=dict(args), risk="critical", reason="", error=why)
-
-
-def _tier(marks: Marks, args: dict[str, Any]) -> tuple[Risk, str]:
-    """The declared tier, or a higher one the arguments ask for; a rule that breaks fails closed."""
-    if marks.raise_risk is None:
-        return marks.risk, marks.reason
-    try:
-        risk, reason = marks.raise_risk(**args) or (marks.risk, marks.reason)
-        return (risk, reason) if RISKS.index(risk) > RISKS.index(marks.risk) else (marks.risk, marks.reason)
-    except Exception as error:  # noqa: BLE001 - whatever breaks, the call is treated as the worst
-        return "critical", f"its risk could not be told ({type(error).__name__}: {error})"

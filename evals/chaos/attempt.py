@@ -76,7 +76,8 @@ async def _decide(services: Opened, job: Job) -> None:
     """What a person does at the command line, for every call that waits."""
     for row in await services.approvals.find(thread_id=job.thread, pending=True):
         said = _looked_up(row, job) if getattr(row, "effect_key", None) else story.decision(row.tool, row.args)
-        await services.approvals.decide(row.id, checked(row, said, services.services.tools), by=PERSON)
+        wanted = await checked(row, said, services.services.tools)
+        await services.approvals.decide(row.id, wanted, by=PERSON)
 
 
 def _looked_up(row: Approval, job: Job) -> dict[str, Any]:

@@ -61,7 +61,7 @@ async def test_the_request_says_what_each_answer_means_and_an_approve_from_elsew
     assert kinds == ["retry", "done", "abandon"]
     for kind in ("approve", "edit"):
         with pytest.raises(InvalidDecision, match="use one of done, retry, abandon, cancel"):
-            checked(row, {"type": kind, "args": {}}, services.services.tools)
+            await checked(row, {"type": kind, "args": {}}, services.services.tools)
 
 
 async def test_lists_say_what_to_do_and_a_replay_can_be_previewed_without_the_tool(

@@ -45,7 +45,7 @@ async def test_arguments_that_no_longer_fit_are_told_before_anything_runs(build:
 
     assert "last comes before first" in result.text
     assert (result.ok, await bench.states()) == (False, ["failed"])
-    assert "last comes before first" in (bench.executor.assess("act", {"first": 2, "last": 1}).error or "")
+    assert "last comes before first" in ((await bench.executor.assess("act", {"first": 2, "last": 1})).error or "")
     assert await bench.said("act", first=1, last=2) == "1-2"
 
 
@@ -67,7 +67,7 @@ async def test_a_tool_gets_its_context_hidden_from_the_model_and_can_not_be_hand
     assert result.text == context.idempotency_key == effect["key"]
     assert result.untrusted
     assert [one.name for one in bench.executor.offered()] == ["act"]
-    assert "takes no context" in (bench.executor.assess("act", {"context": "forged"}).error or "")
+    assert "takes no context" in ((await bench.executor.assess("act", {"context": "forged"})).error or "")
 
 
 async def test_a_plain_langchain_tool_runs_as_high_risk_untrusted_and_once(build: Build) -> None:
@@ -83,6 +83,6 @@ async def test_a_plain_langchain_tool_runs_as_high_risk_untrusted_and_once(build
 
     first, again = await bench.run("book", room="A"), await bench.run("book", room="A")
 
-    assert bench.executor.assess("book", {"room": "A"}).risk == "high"
+    assert (await bench.executor.assess("book", {"room": "A"})).risk == "high"
     assert (json.loads(first.text), first.untrusted, again.reused, done) == ({"booked": "A"}, True, True, ["A"])
     assert Marks().effect

@@ -110,8 +110,8 @@ async def test_an_order_and_its_ledger_row_commit_together_or_not_at_all(bench: 
         ("pay_invoice", {**BILL, "reference": "x" * 141}, "reference"),
     ],
 )
-def test_arguments_out_of_bounds_do_not_fit(bench: Bench, tool: str, args: dict[str, Any], field: str) -> None:
-    assert f"do not fit {tool}: {field}" in (bench.executor.assess(tool, args).error or "")
+async def test_arguments_out_of_bounds_do_not_fit(bench: Bench, tool: str, args: dict[str, Any], field: str) -> None:
+    assert f"do not fit {tool}: {field}" in ((await bench.executor.assess(tool, args)).error or "")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_insert_that_returns_nothing_is_a_failure() -> None:
 async def test_what_only_people_may_do_is_critical_and_never_done(
     bench: Bench, tool: str, args: dict[str, Any], said: str
 ) -> None:
-    assert bench.executor.assess(tool, args).risk == "critical"
+    assert (await bench.executor.assess(tool, args)).risk == "critical"
     assert said in await bench.refusal(tool, **args)
     assert await bench.states() == ["failed"]
     assert [*bench.workspace.iterdir()] == []

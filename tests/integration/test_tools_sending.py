@@ -131,8 +131,8 @@ async def test_a_mail_that_can_be_read_in_two_ways_is_refused(bench: Bench, chan
         ("all: " + ", ".join(f"p{n}@example.com" for n in range(6)) + ";", "high"),
     ],
 )
-def test_mail_to_many_people_is_high_risk(bench: Bench, to: str, risk: str) -> None:
-    assert bench.executor.assess("send_email", {**HI, "to": to}).risk == risk
+async def test_mail_to_many_people_is_high_risk(bench: Bench, to: str, risk: str) -> None:
+    assert (await bench.executor.assess("send_email", {**HI, "to": to})).risk == risk
 
 
 async def test_smtp_delivers_to_each_recipient_and_names_those_it_refused(smtp: Any) -> None:

@@ -85,7 +85,7 @@ async def test_the_tool_asks_for_a_public_address_first(pool: Pool, tmp_path: Pa
 
     assert refusal == "localhost is not on the public internet: only public addresses are fetched"
     assert requests == []
-    assert bench.executor.assess("fetch_url", {"url": "http://x"}).risk == "low"
+    assert (await bench.executor.assess("fetch_url", {"url": "http://x"})).risk == "low"
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ class Bench:
     workspace: Path
 
     async def run(self, tool: str, /, *, thread: str = "t", occurrence: int = 0, **args: Any) -> ToolResult:
-        assessed = self.executor.assess(tool, args)
+        assessed = await self.executor.assess(tool, args)
         assert assessed.error is None, assessed.error
         call = Call(id="c1", name=tool, args=assessed.args, risk=assessed.risk, reason=assessed.reason, status="ready")
         return await self.executor.run(call, self.step(thread), occurrence=occurrence)

@@ -15,7 +15,7 @@ from nodes import decisions
 class OneTool:
     """A tool that takes a whole `quantity`; 13 of anything is critical."""
 
-    def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:  # noqa: ARG002 - the Protocol's shape
+    async def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:  # noqa: ARG002 - the Protocol's shape
         try:
             quantity = int(args["quantity"])
         except (KeyError, ValueError):
@@ -76,10 +76,10 @@ def test_a_gap_in_an_answer_leaves_that_call_undecided() -> None:
         {"type": "edit", "args": {"quantity": "3"}},
     ],
 )
-def test_an_edit_is_validated_and_coerced(edit: dict[str, Any]) -> None:
+async def test_an_edit_is_validated_and_coerced(edit: dict[str, Any]) -> None:
     [(row, decision)] = decisions.match([edit], [_row()]).decisions
 
-    assert decisions.checked(row, decision, TOOLS) == {"type": "edit", "args": {"quantity": 3}}
+    assert await decisions.checked(row, decision, TOOLS) == {"type": "edit", "args": {"quantity": 3}}
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ def test_an_edit_is_validated_and_coerced(edit: dict[str, Any]) -> None:
         ({"type": "launch"}, "launch is no decision"),
     ],
 )
-def test_a_decision_that_does_not_hold_is_refused(decision: dict[str, Any], said: str) -> None:
+async def test_a_decision_that_does_not_hold_is_refused(decision: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidDecision, match=said):
-        decisions.checked(_row(), decision, TOOLS)
+        await decisions.checked(_row(), decision, TOOLS)
 
 
 @pytest.mark.parametrize("kind", ["approve", "edit"])
-def test_a_critical_call_can_not_be_let_run(kind: str) -> None:
+async def test_a_critical_call_can_not_be_let_run(kind: str) -> None:
     with pytest.raises(InvalidDecision, match="done, reject, respond, cancel"):
-        decisions.checked(_row(risk="critical"), {"type": kind, "args": {"quantity": 1}}, TOOLS)
+        await decisions.checked(_row(risk="critical"), {"type": kind, "args": {"quantity": 1}}, TOOLS)
 
 
-def test_a_response_to_a_critical_call_reports_it_done() -> None:
-    checked = decisions.checked(_row(risk="critical"), {"type": "respond", "message": "did it"}, TOOLS)
+async def test_a_response_to_a_critical_call_reports_it_done() -> None:
+    checked = await decisions.checked(_row(risk="critical"), {"type": "respond", "message": "did it"}, TOOLS)
 
     assert checked == {"type": "done", "message": "did it"}
 

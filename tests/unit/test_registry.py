@@ -84,10 +84,10 @@ def test_all_text_from_outside_is_marked_untrusted() -> None:
         ("anything", {"value": {(1, 2): 3}}, "TypeError"),
     ],
 )
-def test_a_call_that_does_not_fit_is_refused_with_the_reason_as_the_highest_tier(
+async def test_a_call_that_does_not_fit_is_refused_with_the_reason_as_the_highest_tier(
     name: str, args: dict[str, Any], said: str
 ) -> None:
-    assessed = ToolBox([anything, paint]).assess(name, args)
+    assessed = await ToolBox([anything, paint]).assess(name, args)
 
     assert said in (assessed.error or "")
     assert (assessed.risk, assessed.args) == ("critical", args)
@@ -101,14 +101,14 @@ def _nested(levels: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH, 5_000, 100_000])
-def test_arguments_nested_too_deep_to_hash_are_refused(levels: int) -> None:
+async def test_arguments_nested_too_deep_to_hash_are_refused(levels: int) -> None:
     box = ToolBox([anything])
 
-    assert box.assess("anything", {"value": _nested(levels)}).error
-    assert box.assess("anything", {"value": _nested(MAX_DEPTH - 2)}).error is None
+    assert (await box.assess("anything", {"value": _nested(levels)})).error
+    assert (await box.assess("anything", {"value": _nested(MAX_DEPTH - 2)})).error is None
 
 
-def test_a_validator_that_breaks_refuses_the_call() -> None:
+async def test_a_validator_that_breaks_refuses_the_call() -> None:
     class Strange(BaseModel):
         value: int
 
@@ -119,13 +119,13 @@ def test_a_validator_that_breaks_refuses_the_call() -> None:
 
     strange = StructuredTool.from_function(func=anything.func, name="strange", description="x", args_schema=Strange)  # type: ignore[attr-defined]
 
-    assert "RuntimeError: broken rule" in (ToolBox([strange]).assess("strange", {"value": 1}).error or "")
+    assert "RuntimeError: broken rule" in ((await ToolBox([strange]).assess("strange", {"value": 1})).error or "")
 
 
 async def test_arguments_are_coerced_to_json_that_the_tool_takes_back() -> None:
     given = {"colour": "red", "size": {"width": "2"}, "day": "2026-10-05", "price": "2.50", "tags": ["a", "a"]}
 
-    assessed = ToolBox([paint]).assess("paint", given)
+    assessed = await ToolBox([paint]).assess("paint", given)
 
     assert assessed.args == {
         "colour": "red", "size": {"width": 2}, "day": "2026-10-05", "price": 2.5, "tags": ["a"],
@@ -133,19 +133,19 @@ async def test_arguments_are_coerced_to_json_that_the_tool_takes_back() -> None:
     assert await paint.ainvoke(assessed.args) == "RED 2 05.10. 2.50 ['a']"
 
 
-def test_strings_are_coerced_to_numbers_and_defaults_filled_in() -> None:
+async def test_strings_are_coerced_to_numbers_and_defaults_filled_in() -> None:
     @plain_tool
     def book(people: int, hours: float = 1.5, *, urgent: bool = False) -> str:
         """Book."""
         return f"{people} {hours} {urgent}"
 
-    assert ToolBox([book]).assess("book", {"people": "2", "urgent": "true"}).args == {
+    assert (await ToolBox([book]).assess("book", {"people": "2", "urgent": "true"})).args == {
         "people": 2, "hours": 1.5, "urgent": True,
     }  # fmt: skip
 
 
-def test_a_tool_without_marks_is_high_risk_untrusted_and_not_repeatable() -> None:
-    assessed = ToolBox([anything]).assess("anything", {"value": 1})
+async def test_a_tool_without_marks_is_high_risk_untrusted_and_not_repeatable() -> None:
+    assessed = await ToolBox([anything]).assess("anything", {"value": 1})
 
     assert (assessed.risk, assessed.reason) == ("high", "the tool declares no risk tier")
     marks = marks_of(anything)
@@ -185,12 +185,15 @@ def _rule(answer: Any) -> Callable[..., Any]:
         (None, "medium", "medium", "declared"),
         (("high", "many"), "medium", "high", "many"),
         (("critical", "all"), "low", "critical", "all"),
-        (("medium", "same"), "medium", "medium", "declared"),
+        (("medium", "same"), "medium", "medium", "declared; same"),
+        (("medium", "declared"), "medium", "medium", "declared"),
         (("low", "harmless"), "high", "high", "declared"),
     ],
 )
-def test_arguments_may_raise_the_tier_but_never_lower_it(answer: Any, declared: Risk, risk: str, reason: str) -> None:
-    assessed = _raised_by(_rule(answer), declared).assess("act", {"count": 1})
+async def test_arguments_may_raise_the_tier_but_never_lower_it(
+    answer: Any, declared: Risk, risk: str, reason: str
+) -> None:
+    assessed = await _raised_by(_rule(answer), declared).assess("act", {"count": 1})
 
     assert (assessed.risk, assessed.reason) == (risk, reason)
 
@@ -204,18 +207,18 @@ def _of_other_arguments(wrong: int) -> None:
 
 
 @pytest.mark.parametrize("rule", [_broken, _rule(("enormous", "x")), _rule("high"), _rule(7), _of_other_arguments])
-def test_a_rule_that_breaks_makes_the_call_critical(rule: Callable[..., Any]) -> None:
-    assessed = _raised_by(rule).assess("act", {"count": 1})
+async def test_a_rule_that_breaks_makes_the_call_critical(rule: Callable[..., Any]) -> None:
+    assessed = await _raised_by(rule).assess("act", {"count": 1})
 
     assert (assessed.risk, assessed.error) == ("critical", None)
     assert assessed.reason.startswith("its risk could not be told")
 
 
-def test_a_rule_sees_the_coerced_arguments() -> None:
+async def test_a_rule_sees_the_coerced_arguments() -> None:
     def rule(count: int) -> tuple[Risk, str] | None:
         return ("high", "many") if count > 5 else None
 
-    assert _raised_by(rule).assess("act", {"count": "6"}).risk == "high"
+    assert (await _raised_by(rule).assess("act", {"count": "6"})).risk == "high"
 
 
 BOX = ToolBox([anything])

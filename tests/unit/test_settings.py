@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from graph.errors import BadSetting
+from services.policy import Policy
 from services.prices import Price, Prices, parse_prices
 from services.settings import DEFAULT_OPENAI_MODEL, load
 
@@ -135,3 +136,21 @@ def test_a_given_price_wins_over_the_bundled_one() -> None:
 
 def test_a_proxy_is_priced_by_the_models_name() -> None:
     assert Prices({}, api_url="http://localhost:9/v1").usd("gpt-4o", 1_000_000, 0) == pytest.approx(2.5)
+
+
+def test_a_policy_is_read_from_the_file_that_is_named_and_kept_with_no_thread(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("tools: {write_file: {risk: high}}")
+    environment.setenv("BALLAST_POLICY", str(file))
+
+    settings = load()
+
+    assert (settings.policy.tools["write_file"].risk, settings.policy.file) == ("high", str(file))
+    assert "policy" not in settings.kept()
+    assert load(policy=Policy()).policy.tools == {}
+    with pytest.raises(BadSetting, match=r"^BALLAST_POLICY: gone.yaml: there is no such file"):
+        load(policy="gone.yaml")
+    with pytest.raises(BadSetting, match=r"^BALLAST_POLICY must be "):
+        load(policy=7)
