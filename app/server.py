@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from app import loop
 from app.going_on import answers, go_on
+from app.identity import standing
 from app.lifespan import Opened, opened
 from app.restore import restore_threads
 from app.worker import work
@@ -28,6 +29,7 @@ async def checkpointer() -> AsyncIterator[PostgresSaver]:
     """The server enters this once a loop, at its start, and leaves it at its end."""
     async with opened() as everything:
         _opened[asyncio.get_running_loop()] = everything
+        _log.warning("sign-in: %s", await standing(everything))
         loop.settle()
         behind = asyncio.create_task(_behind_the_server(everything))
         yield everything.saver
