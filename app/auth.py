@@ -18,11 +18,9 @@ from starlette.requests import HTTPConnection
 
 from app.identity import identify, presented
 from app.server import engine
+from checkpoints.owners import OWNER_KEY
 from graph.errors import DatabaseUnavailable, SignInUnavailable, Unauthorized
 from graph.people import ROLES, Person, Role
-
-OWNER = "owner"
-"""The key of a thread's metadata."""
 
 Filter = types.FilterType | None
 
@@ -70,7 +68,7 @@ async def create_thread(ctx: types.AuthContext, value: types.ThreadsCreate) -> F
     if owner is None:
         raise Auth.exceptions.HTTPException(status_code=409, detail=f"Thread with ID {thread_id} already exists")
     value["metadata"] = _without_owner(value.get("metadata"))
-    value["metadata"][OWNER] = owner
+    value["metadata"][OWNER_KEY] = owner
     return _own(person)
 
 
@@ -85,7 +83,7 @@ async def create_run(ctx: types.AuthContext, value: types.RunsCreate) -> Filter:
     _without_owner((value["kwargs"].get("config") or {}).get("metadata"))
     metadata = _without_owner(value.get("metadata"))
     if person.role != "admin" or thread_id is None or value.get("if_not_exists") == "create":
-        metadata[OWNER] = owner  # of the thread this makes, if it makes one; an admin's run on another's stays so
+        metadata[OWNER_KEY] = owner  # of the thread this makes, if it makes one; an admin's run on another's stays so
     return _own(person)
 
 
@@ -188,7 +186,7 @@ async def _is_listed(thread_id: object, run_id: object = None) -> bool:
 
 
 def _own(person: Person) -> Filter:
-    return None if person.role == "admin" else {OWNER: person.name}
+    return None if person.role == "admin" else {OWNER_KEY: person.name}
 
 
 def _is_admin(ctx: types.AuthContext) -> bool:
@@ -199,5 +197,5 @@ def _without_owner(metadata: Any) -> dict[str, Any]:
     """The metadata a client sent, in place: the server goes on with the same object."""
     if not isinstance(metadata, dict):
         return {}
-    metadata.pop(OWNER, None)
+    metadata.pop(OWNER_KEY, None)
     return metadata

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.requests import HTTPConnection
 
-from app.person import person as system_user
 from app.lifespan import Opened
 from app.loopback import doubt
+from app.person import person as system_user
 from checkpoints.tokens import PREFIX
 from graph.errors import Unauthorized
 from graph.people import Person
