@@ -50,8 +50,8 @@ def list_(as_json: AsJson = False) -> None:
 @tokens_app.command()
 def revoke(token_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = False) -> None:
     """Let nobody in by the token with this id any more, from their next request on."""
-    from app.identity import standing
     from app.show import record
+    from app.standing import standing
 
     async def do(services: Opened) -> Any:
         token = await services.tokens.revoke(token_id)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from app.identity import standing
 from app.lifespan import Opened
+from app.standing import standing
 from graph.durable import check_tool_limits
 from graph.errors import BadSetting, SignInUnavailable
 from services.rates import RateLimit

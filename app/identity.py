@@ -54,22 +54,6 @@ def presented(connection: HTTPConnection) -> str | None:
     return token.strip()
 
 
-async def standing(opened: Opened) -> str:
-    """Whom this server lets in, in one line."""
-    reasons = []
-    if await opened.tokens.asked_for():
-        valid = sum(token.status == "valid" for token in await opened.tokens.list())
-        reasons.append(f"a token ({valid} {'is' if valid == 1 else 'are'} valid)")
-    if opened.issuer:
-        reasons.append(f"a JWT of {opened.issuer.settings.url}")
-    if reasons:
-        return f"every request needs {' or '.join(reasons)}"
-    return (
-        f"open on this machine: whoever asks from it is {system_user()}, an admin, and needs no token; nobody else is "
-        "let in. The first 'ballast token create NAME --role admin' ends that"
-    )
-
-
 async def _without_token(opened: Opened, connection: HTTPConnection) -> Person:
     if opened.issuer or await opened.tokens.asked_for():
         raise Unauthorized(f"a token is needed: {HOW}")

@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 from app import loop
 from app.going_on import answers, go_on
-from app.identity import standing
 from app.lifespan import Opened, opened
 from app.restore import restore_threads
+from app.standing import standing
 from app.worker import work
 from checkpoints.saver import PostgresSaver
 from graph import react as react_graph

@@ -26,8 +26,8 @@ MOST_DAYS = 3650
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 """No colon: the names an OIDC issuer vouches for have one."""
 
-OURS = frozenset({"ballast", "client"})
-"""What stands in records where no person does: Ballast itself, and a sender nobody identified."""
+OURS = frozenset({"ballast", "client", "timer"})
+"""What stands in records where no person does: Ballast itself, a sender nobody identified, a deadline."""
 
 COLUMNS: LiteralString = (
     "id, name, role, created_at, expires_at, revoked_at, last_used_at, expires_at <= now() AS expired"
@@ -87,8 +87,8 @@ class PostgresTokens:
         """
         if not NAME.fullmatch(name) or name in OURS:
             raise BadSetting(
-                "a token's NAME is 1 to 100 of A-Z a-z 0-9 . _ @ + -, begins with a letter or digit, and is not "
-                f"{' or '.join(sorted(OURS))}: got {name!r:.120}"
+                "a token's NAME is 1 to 100 of A-Z a-z 0-9 . _ @ + -, begins with a letter or digit, and is none of "
+                f"{', '.join(sorted(OURS))}: got {name!r:.120}"
             )
         if not 1 <= days <= MOST_DAYS:
             raise BadSetting(f"--days must be a whole number from 1 to {MOST_DAYS}, got {days}")
