@@ -63,7 +63,7 @@ class Issuer:
                 leeway=LEEWAY_S,
                 options={"require": ["exp", "aud", "iss"], "enforce_minimum_key_length": True},
             )
-        except (jwt.PyJWTError, RecursionError) as error:
+        except jwt.PyJWTError as error:
             raise Unauthorized(f"the token does not hold: {' '.join(str(error).split()):.200}") from None
         return Person(name=self._name(claims), role=self._role(claims))
 

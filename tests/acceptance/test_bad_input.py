@@ -133,7 +133,7 @@ def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
     assert [check for check, ok in rows.items() if not ok] == [failed]
     assert list(rows) == [
         *("database", "schema", "model chain", "tool limits", "rates", "redis", "workspace", "encryption"),
-            *("sign-in", "issuer"),
+        *("sign-in", "issuer"),
     ]
     assert ballast("doctor").returncode == 0
 
