@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,26 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for a module's tests; each test has threads of its own."""
+@contextmanager
+def running(server_url: str, folder: Path, **environment: str) -> Iterator[Server]:
+    """A server on a schema of its own."""
     schema = f"server_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     url = make_conninfo(server_url, options=f"-csearch_path={schema}")
-    running = Server(folder=tmp_path_factory.mktemp("server"), database_url=url)
-    running.start()
-    yield running
-    running.kill()
+    started = Server(folder=folder, database_url=url, environment=environment)
+    started.start()
+    yield started
+    started.kill()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+
+@pytest.fixture(scope="module")
+def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for a module's tests; each test has threads of its own."""
+    with running(server_url, tmp_path_factory.mktemp("server")) as started:
+        yield started
 
 
 @dataclass(frozen=True, kw_only=True)

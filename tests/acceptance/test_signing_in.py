@@ -213,6 +213,22 @@ def test_no_client_writes_the_owner_of_a_thread(clients: Clients) -> None:
     assert {one["metadata"]["owner"] for one in ann.get(f"/threads/{by_run}/runs").json()} == {"ann"}
 
 
+def test_a_thread_stays_its_owners_although_postgres_has_no_sender_or_another(clients: Clients) -> None:
+    ann, boss = clients["ann"], clients["boss"]
+    by_hand, by_admin = (
+        ann.post("/threads", json={"metadata": {"graph_id": "react"}}).json()["thread_id"] for _ in range(2)
+    )
+    words: Json = {"messages": [{"role": "user", "content": "list files"}]}
+    ann.post(f"/threads/{by_hand}/state", json={"values": words, "as_node": "__start__"}).raise_for_status()
+    boss.post(f"/threads/{by_admin}/runs/wait", json={"assistant_id": "react", "input": LIST}).raise_for_status()
+
+    for thread in (by_hand, by_admin):
+        run = ann.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "react", "input": LIST})
+        assert run.json()["outcome"] == "completed"
+        assert ann.get(f"/threads/{thread}").json()["metadata"]["owner"] == "ann"
+        assert clients["bob"].get(f"/threads/{thread}").status_code == 404
+
+
 def _once_found(client: httpx.Client, thread: str) -> Json:
     """A server that has just started may need a moment to learn of a thread from Postgres."""
     for _ in range(500):
