@@ -258,6 +258,19 @@ async def test_where_the_keys_are_is_read_anew_once_an_hour(own: Published) -> N
     assert own.asked[2:] == [DISCOVERY, "/moved"]
 
 
+async def test_keys_stay_known_when_they_are_where_they_were_an_hour_ago(own: Published) -> None:
+    clock = Hand()
+    issuer = _issuer(own, clock)
+    await issuer.check()
+    keys = issuer._keys
+
+    clock.seconds += DISCOVERY_S
+    await issuer.check()
+
+    assert issuer._keys is keys
+    assert own.asked == [DISCOVERY, KEYS, DISCOVERY]
+
+
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
