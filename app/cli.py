@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from app.cli_approvals import approvals_app
 from app.cli_audit import audit
 from app.cli_chaos import chaos
+from app.cli_tokens import tokens_app
 from app.cli_worker import worker
 from app.session import AsJson, context_of, emit, finish, with_services
 from app.visible import visible
@@ -30,6 +31,7 @@ INTERRUPTED = 130
 """What Typer gives back after ctrl-C."""
 
 cli.add_typer(approvals_app, name="approvals")
+cli.add_typer(tokens_app, name="token")
 cli.command()(chaos)
 cli.command()(worker)
 cli.command()(audit)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.lifespan import Opened
+from app.standing import standing
 from graph.durable import check_tool_limits
-from graph.errors import BadSetting
+from graph.errors import BadSetting, SignInUnavailable
 from services.policy import Policy
 from services.rates import RateLimit
 
@@ -54,7 +55,19 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("redis", "ok: answers" if settings.redis_url else "not set: breakers and rates are this process's own"),
         _row("workspace", f"ok: {workspace}" if there else f"no folder {workspace}: set BALLAST_WORKSPACE", ok=there),
         _row("encryption", "on" if settings.encryption_key else "off: set BALLAST_ENCRYPTION_KEY"),
+        _row("sign-in", await standing(opened)),
+        await _issuer(opened),
     ]
+
+
+async def _issuer(opened: Opened) -> dict[str, Any]:
+    if opened.issuer is None:
+        return _row("issuer", "not set: no JSON web tokens are taken")
+    try:
+        await opened.issuer.check()
+    except SignInUnavailable as error:
+        return _row("issuer", str(error), ok=False)
+    return _row("issuer", f"ok: {opened.issuer.settings.url}")
 
 
 def _rates(rates: Mapping[str, RateLimit]) -> str:

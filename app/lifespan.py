@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -17,10 +17,12 @@ from checkpoints.database import open_pool
 from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
+from checkpoints.owners import ThreadOwners
 from checkpoints.runs import PostgresRuns
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from checkpoints.spending import PostgresSpending
+from checkpoints.tokens import PostgresTokens
 from graph.context import Services
 from graph.errors import BadSetting
 from services import settings as environment
@@ -33,6 +35,9 @@ from services.telemetry import open_telemetry
 from tools import office
 from tools.execute import Executor
 from tools.registry import ToolBox
+
+if TYPE_CHECKING:
+    from services.oidc import Issuer
 
 RATED = ("openai:", "tool:")
 """How names of endpoints begin. What a script or the offline model plays is asked of nobody."""
@@ -49,6 +54,10 @@ class Opened:
     approvals: PostgresApprovals
     runs: PostgresRuns
     audit: PostgresAudit
+    owners: ThreadOwners
+    tokens: PostgresTokens
+    issuer: Issuer | None
+    """Whose JSON web tokens are taken beside our own."""
     models: ModelChain
     locks: ThreadLocks
     services: Services
@@ -112,10 +121,21 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             approvals=approvals,
             runs=runs,
             audit=PostgresAudit(pool),
+            owners=ThreadOwners(pool),
+            tokens=PostgresTokens(pool),
+            issuer=_issuer(chosen),
             models=models,
             locks=locks,
             services=services,
         )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if settings.issuer is None:
+        return None
+    from services.oidc import Issuer  # its cryptography is loaded only where it is used
+
+    return Issuer(settings.issuer)
 
 
 def _check_rates(names: Iterable[str], box: ToolBox) -> None:

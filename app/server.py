@@ -13,6 +13,7 @@ from app import loop
 from app.going_on import answers, go_on
 from app.lifespan import Opened, opened
 from app.restore import restore_threads
+from app.standing import standing
 from app.worker import work
 from checkpoints.saver import PostgresSaver
 from graph import react as react_graph
@@ -28,6 +29,7 @@ async def checkpointer() -> AsyncIterator[PostgresSaver]:
     """The server enters this once a loop, at its start, and leaves it at its end."""
     async with opened() as everything:
         _opened[asyncio.get_running_loop()] = everything
+        _log.warning("sign-in: %s", await standing(everything))
         loop.settle()
         behind = asyncio.create_task(_behind_the_server(everything))
         yield everything.saver

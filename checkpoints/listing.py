@@ -13,7 +13,8 @@ WITH listed AS (
            count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at, max(checkpoint_id) AS newest
     FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT %(limit)s
 )
-SELECT thread_id, graph_id, checkpoints, updated_at, EXISTS (
+SELECT thread_id, graph_id, checkpoints, updated_at,
+       coalesce((SELECT owner FROM runs WHERE runs.thread_id = listed.thread_id), '') AS owner, EXISTS (
     SELECT 1 FROM checkpoint_writes asked
     WHERE asked.thread_id = listed.thread_id AND asked.checkpoint_ns = '' AND asked.checkpoint_id = listed.newest
       AND asked.channel = %(interrupt)s AND NOT EXISTS (

@@ -113,6 +113,12 @@ COPY: tuple[LiteralString, ...] = (
     SELECT %(target)s, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, task_path
     FROM checkpoint_writes WHERE thread_id = %(source)s
     """,
+    # Whose it is, and what for; what it spent is the original's.
+    """
+    INSERT INTO runs (thread_id, owner, requester, graph, task, outcome)
+    SELECT %(target)s, owner, requester, graph, task, outcome FROM runs WHERE thread_id = %(source)s
+    ON CONFLICT (thread_id) DO NOTHING
+    """,
 )
 
 
@@ -141,7 +147,7 @@ async def delete_threads(connection: Connection, thread_ids: list[str]) -> None:
 
 
 async def copy_thread(connection: Connection, source: str, target: str) -> None:
-    """Copy all three tables' rows; ids stay, so the parent chain stays whole."""
+    """Copy all rows of its checkpoints; ids stay, so the parent chain stays whole. It stays its owner's."""
     async with connection.transaction():
         for query in COPY:
             await connection.execute(query, {"source": source, "target": target})

@@ -233,7 +233,10 @@ class PostgresSaver(AsyncPostgresSaver):
 
     @patient
     async def list_threads(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Threads, newest first: {"thread_id", "graph_id", "checkpoints", "updated_at" (ISO 8601), "waiting"}."""
+        """Threads, newest first.
+
+        Each is {"thread_id", "graph_id", "checkpoints", "updated_at" (ISO 8601), "owner" (empty: nobody's), "waiting"}.
+        """
         async with self._cursor() as cursor:
             await cursor.execute(LIST_THREADS, {"limit": limit, "interrupt": INTERRUPT})
             return [dict(row) for row in await cursor.fetchall()]

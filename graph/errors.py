@@ -15,6 +15,7 @@
     |  |- StateVersionUnsupported     a thread whose state this version of the code can't read
     |  `- DatabaseUnavailable         no connection, no permission, or a schema this code can't use
     |- Unauthorized                   nobody is known by what the request shows
+    |  `- SignInUnavailable            it can't be checked now: the issuer of its token does not answer
     |- LimitReached                   a limit leaves no room for what is wanted; a run ends in its outcome
     |- ModelFailed                    every model of the chain failed
     |- NeverStarted                   an endpoint was not asked at all: `services/refusals.py`
@@ -84,6 +85,10 @@ class Forbidden(UsageError):
 
 class Unauthorized(BallastError):
     """Nobody is known by what the request shows: no token, a wrong, an expired or a revoked one."""
+
+
+class SignInUnavailable(Unauthorized):
+    """What the request shows can't be checked now. Nobody is let in; the same may be shown again later."""
 
 
 class ThreadBusy(UsageError):

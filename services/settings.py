@@ -7,13 +7,23 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graph.context import LocalContext
 from graph.errors import BadSetting
+from services.addresses import parse_origins
+from services.issuers import IssuerSettings, check_issuer
 from services.policy import Policy
 from services.policy import load as load_policy
 from services.prices import Price, parse_prices
@@ -24,6 +34,9 @@ DEFAULT_OPENAI_MODEL = "openai:gpt-5.4-mini"
 
 HIDDEN = ("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url", "redis_url")
 """Settings whose value may hold a secret: never shown in an error."""
+
+PAGES = ("https://smith.langchain.com", "https://agentchat.vercel.app", "https://dev.agentinbox.ai")
+"""The public pages that talk from a browser to a server on this machine: Studio, agent-chat-ui, agent-inbox."""
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 REDIS_FORM = "redis://USER:PASSWORD@HOST:PORT/NUMBER, a special character in the password written as %XX"
@@ -89,6 +102,20 @@ class Settings(LocalContext, BaseSettings):
         86_400.0, validation_alias=AliasChoices("BALLAST_OVERDUE_SECONDS"), ge=1, le=31_536_000
     )
     """A medium-risk action whose deadline passed so long ago while nothing could release it expires instead."""
+    oidc_issuer: str | None = Field(None, validation_alias=AliasChoices("BALLAST_OIDC_ISSUER"))
+    """Whose JSON web tokens are taken: an OpenID Connect issuer, as it stands in their `iss`."""
+    oidc_audience: str | None = Field(
+        None, validation_alias=AliasChoices("BALLAST_OIDC_AUDIENCE"), validate_default=True
+    )
+    """What such a token's `aud` must name: this server, as the issuer knows it."""
+    oidc_roles_claim: str = Field("roles", validation_alias=AliasChoices("BALLAST_OIDC_ROLES_CLAIM"), max_length=200)
+    """The claim with the roles, a list or one as text; `a.b` is also looked for as `b` in `a`."""
+    oidc_name_claim: str = Field("sub", validation_alias=AliasChoices("BALLAST_OIDC_NAME_CLAIM"), max_length=200)
+    """The claim a person is known by."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        PAGES, validation_alias=AliasChoices("BALLAST_ALLOWED_ORIGINS")
+    )
+    """Pages that may ask this server from a browser on this machine while no token is needed."""
 
     @field_validator("prices", mode="before")
     @classmethod
@@ -105,6 +132,23 @@ class Settings(LocalContext, BaseSettings):
     def _read_policy(cls, value: Any) -> Any:
         return load_policy(Path(value)) if isinstance(value, str | Path) else value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str | None) -> str | None:
+        return value if value is None else check_issuer(value)
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _audience_with_an_issuer(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("oidc_issuer"):
+            raise ValueError("set with BALLAST_OIDC_ISSUER: without it a token made for another server would do here")
+        return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _read_origins(cls, value: Any) -> Any:
+        return parse_origins(value) if isinstance(value, str) else value
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str | None) -> str | None:
@@ -113,6 +157,18 @@ class Settings(LocalContext, BaseSettings):
         if value is not None and not _splits(value):
             raise ValueError(REDIS_FORM)
         return value
+
+    @property
+    def issuer(self) -> IssuerSettings | None:
+        """The issuer to believe; None when there is none."""
+        if self.oidc_issuer is None or self.oidc_audience is None:
+            return None
+        return IssuerSettings(
+            url=self.oidc_issuer,
+            audience=self.oidc_audience,
+            roles_claim=self.oidc_roles_claim,
+            name_claim=self.oidc_name_claim,
+        )
 
     @model_validator(mode="after")
     def _model_with_a_key(self) -> Self:

@@ -26,7 +26,7 @@ SECONDS = 60
 """Longest a program may take."""
 IMPORTED = (
     *("app.cli_approvals", "app.cli_chaos", "app.doctor", "app.history", "app.lifespan", "app.loop", "app.progress"),
-    *("app.replay", "app.report", "app.runs", "app.session", "app.show", "app.visible"),
+    *("app.replay", "app.report", "app.runs", "app.session", "app.show", "app.standing", "app.visible"),
     *("services.openai_model", "langchain_core.tracers.run_collector", "langchain_core.tracers.stdout", "uvloop"),
 )
 """All that the command line imports; itself it is run as `__main__`, as `python -m` does."""

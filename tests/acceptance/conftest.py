@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,19 +97,81 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for a module's tests; each test has threads of its own."""
+@contextmanager
+def running(server_url: str, folder: Path, **environment: str) -> Iterator[Server]:
+    """A server on a schema of its own."""
     schema = f"server_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     url = make_conninfo(server_url, options=f"-csearch_path={schema}")
-    running = Server(folder=tmp_path_factory.mktemp("server"), database_url=url)
-    running.start()
-    yield running
-    running.kill()
+    started = Server(folder=folder, database_url=url, environment=environment)
+    started.start()
+    yield started
+    started.kill()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+
+@pytest.fixture(scope="module")
+def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for a module's tests; each test has threads of its own."""
+    with running(server_url, tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """Makes tokens for a server's database, by the command line."""
+
+    forks: Forks
+    database_url: str
+
+    def ballast(self, *words: str) -> subprocess.CompletedProcess[str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI", "BALLAST"))}
+        return self.forks.run("-m", "app.cli", *words, env=kept | {"DATABASE_URL": self.database_url})
+
+    def token(self, name: str, role: str = "user") -> str:
+        made = self.ballast("token", "create", name, "--role", role)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def sign_in(server: Server, forks: Forks) -> SignIn:
+    return SignIn(forks=forks, database_url=server.database_url)
+
+
+ORDER_INPUT: Any = {"messages": [{"role": "user", "content": "order 2 desk lamps at 38.25"}]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A thread of a server that waits for a person."""
+
+    thread: str
+    run: str
+    checkpoint: str
+    interrupt: str
+
+
+def waiting(client: httpx.Client) -> Asked:
+    """An order of whose client this is, which waits for approval."""
+    thread = client.post("/threads", json={}).json()["thread_id"]
+    client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "react", "input": ORDER_INPUT}).raise_for_status()
+    state = client.get(f"/threads/{thread}/state").json()
+    [run] = client.get(f"/threads/{thread}/runs").json()
+    return Asked(
+        thread=thread,
+        run=run["run_id"],
+        checkpoint=state["checkpoint"]["checkpoint_id"],
+        interrupt=state["tasks"][0]["interrupts"][0]["id"],
+    )
+
+
+def client_of(server: Server, token: str | None = None, **headers: str) -> httpx.Client:
+    """An HTTP client with this token."""
+    sent = headers if token is None else {"authorization": f"Bearer {token}", **headers}
+    return httpx.Client(base_url=server.url, headers=sent, timeout=60)
 
 
 ORDER = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}

@@ -132,7 +132,8 @@ def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
     assert done.returncode == 2
     assert [check for check, ok in rows.items() if not ok] == [failed]
     assert list(rows) == [
-        *("database", "schema", "model chain", "tool limits", "rates", "policy", "redis", "workspace", "encryption")
+        *("database", "schema", "model chain", "tool limits", "rates", "policy", "redis", "workspace", "encryption"),
+        *("sign-in", "issuer"),
     ]
     assert ballast("doctor").returncode == 0
 
