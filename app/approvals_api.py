@@ -32,6 +32,8 @@ async def index(request: Request) -> Response:
         raise BadSetting(f"status: one of {', '.join(STATUSES)}, all")
     status, limit = None if asked == "all" else asked, _limit(request.query_params.get("limit", str(LIMIT)))
     before = request.query_params.get("before")
+    if before is not None and not before.isprintable():
+        raise BadSetting("before: the id of an approval")
     kinds = await desk.kinds(status=status)
     rows = await desk.inbox.page(kinds, limit=limit + 1, beyond=before, status=status, newest_first=True)
     more = rows[limit - 1].id if len(rows) > limit else None

@@ -39,14 +39,17 @@ class Desk:
         Raises:
             NotFound: there is none, or none this person may see: nobody is told which.
         """
-        [row] = await self.opened.approvals.get_all([approval_id]) or [None]
-        if row is None or not rights.visible(self.person, row, self.opened.settings.policy):
-            raise NotFound("approval", approval_id[:100], "it may have been asked of somebody else")
-        return row
+        known = approval_id.isprintable()  # Postgres refuses what is no text
+        for row in await self.opened.approvals.get_all([approval_id]) if known else ():
+            if rights.visible(self.person, row, self.opened.settings.policy):
+                return row
+        raise NotFound("approval", approval_id[:100], "it may have been asked of somebody else")
 
     async def choices(self, row: Approval) -> dict[str, str | None]:
         """The decisions this row can take now, each with why this person may not take it; None when they may."""
         open_ones = row.choices if row.status == "pending" else await self._left(row)
+        if row.risk == "critical":  # a `respond` to it is a `done`
+            open_ones = tuple(kind for kind in open_ones if kind != "respond")
         return {kind: self._refusal(row, kind) for kind in open_ones}
 
     async def decide(self, row: Approval, decision: Mapping[str, Any]) -> Approval:
@@ -61,7 +64,7 @@ class Desk:
             raise InvalidDecision(f"a decision has a type (one of {', '.join(row.choices)}) and may have a message")
         if row.status != "pending" and not await self._left(row):
             raise AlreadyDecided(row)
-        wanted = checked(row, decision, self.opened.services.tools)
+        wanted = await checked(row, decision, self.opened.services.tools)
         if why := self._refusal(row, wanted["type"]):
             raise Forbidden(why)
         return await self.opened.approvals.decide(row.id, wanted, by=self.person.name)

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    ToolMessage,
+    convert_to_messages,
+)
 
 from app.history import history
 from checkpoints.saver import PostgresSaver
@@ -14,7 +21,7 @@ from graph.durable import DurableGraph
 from graph.state import Usage
 from services.cleaning import is_wrapped
 
-CHANNELS = ("messages", "untrusted", "findings", "usage", "outcome", "answer")
+CHANNELS = ("messages", "untrusted", "findings", "usage", "outcome")
 
 FIRST_LINE = 100
 
@@ -88,8 +95,9 @@ async def timeline(
 
 
 def _line_of_newest(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    parents = {row["checkpoint_id"]: row["parent_id"] for row in rows}
-    line, at = set(), rows[-1]["checkpoint_id"] if rows else None
+    parents: dict[str, str] = {row["checkpoint_id"]: row["parent_id"] or "" for row in rows}
+    line: set[str] = set()
+    at = rows[-1]["checkpoint_id"] if rows else ""
     while at in parents:
         line.add(at)
         at = parents[at]
@@ -125,8 +133,6 @@ def _entries(channel: str, value: Any) -> Iterator[Entry]:
                 yield Entry(kind="warning", title=f"{one['tool']}: looks like an instruction", text=one["excerpt"])
         case "outcome" if value:
             yield Entry(kind="end", title=str(value))
-        case "answer" if value:
-            yield Entry(kind="says", title="answer", text=value)
 
 
 def _of_message(message: BaseMessage) -> Iterator[Entry]:

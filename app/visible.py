@@ -1,5 +1,4 @@
-"""Text from models, tools and files as it may go to a terminal or a page: what would act on it or hide in it is spelt out.
-"""
+"""Text from models, tools and files as it may be shown: what would act on a terminal or page, or hide, is spelt out."""
 
 from __future__ import annotations
 
@@ -30,12 +29,13 @@ def visible_text(text: str) -> str:
 
 
 def pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """The same in pieces, each with whether it was spelt out: a page shows an escape and text that looks like one apart."""
+    """The same in pieces, each with whether it was spelt out: a page sets an escape apart from text like it."""
     if text.isascii() and text.isprintable():
         yield text, False
         return
     for hidden, chars in groupby(text, lambda char: _hides(char) and char not in LINES):
-        yield "".join(map(_spelt, chars) if hidden else chars), hidden
+        piece = "".join(chars)
+        yield ("".join(map(_spelt, piece)) if hidden else piece), hidden
 
 
 def _hides(char: str) -> bool:

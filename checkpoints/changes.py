@@ -14,7 +14,9 @@ from psycopg import AsyncConnection
 from checkpoints.database import CONNECT_SECONDS
 
 LISTEN = "LISTEN ballast_approvals"  # what the triggers of migration 0013 notify
-SCHEMA = "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'approvals'::regclass"
+SCHEMA = (
+    "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = 'approvals'::regclass"
+)
 CHECK_S = 30.0
 """How long a silent connection is trusted."""
 PAUSE_S = 1.0
@@ -73,7 +75,7 @@ class Changes:
         while True:
             try:
                 await self._listen()
-            except psycopg.Error as error:
+            except (psycopg.Error, OSError) as error:
                 logger.warning("not told of changed approvals, connecting again: %s", " ".join(str(error).split()))
             await asyncio.sleep(PAUSE_S)
 

@@ -16,19 +16,22 @@ from graph.approvals import Approval
 
 MATCHES: LiteralString = "(%(status)s::text IS NULL OR status = %(status)s)"
 # Rights look at tool, tier, whether it is in doubt, and who asked. `min(id)` is any row of the kind.
+SAMPLE: LiteralString = ", ".join(f"a.{name}" for name in COLUMNS.split(", "))
 KINDS: LiteralString = f"""
 WITH kinds AS (
     SELECT min(id) AS sample, count(*) AS count FROM approvals
     WHERE {MATCHES} GROUP BY tool, risk, effect_key IS NULL, requester = %(person)s, requester = ''
 )
-SELECT {", ".join(f"a.{name}" for name in COLUMNS.split(", "))}, kinds.count AS kind_count, now() AS at
+SELECT {SAMPLE}, kinds.count AS kind_count, now() AS at
 FROM kinds JOIN approvals a ON a.id = kinds.sample
 """  # noqa: S608 - constants
 OF_KINDS: LiteralString = f"""
-{MATCHES} AND (tool, risk, effect_key IS NULL, requester = %(person)s, requester = '') IN (
-    SELECT * FROM unnest(%(tools)s::text[], %(risks)s::text[], %(fresh)s::bool[], %(own)s::bool[], %(nobody)s::bool[])
-)
-"""
+    {MATCHES} AND (tool, risk, effect_key IS NULL, requester = %(person)s, requester = '') IN (
+        SELECT * FROM unnest(
+            %(tools)s::text[], %(risks)s::text[], %(fresh)s::bool[], %(own)s::bool[], %(nobody)s::bool[]
+        )
+    )
+"""  # noqa: S608 - constants
 OLDEST_FIRST: LiteralString = f"""
 SELECT {COLUMNS} FROM approvals WHERE {OF_KINDS} AND (%(beyond)s::text IS NULL OR (created_at, position) >
     (SELECT created_at, position FROM approvals WHERE id = %(beyond)s))
@@ -76,7 +79,7 @@ class PostgresInbox:
         status: str | None = "pending",
         newest_first: bool = False,
     ) -> list[Approval]:
-        """At most `limit` rows of these kinds that come after the row called `beyond`; none when there is no such row."""
+        """At most `limit` rows of these kinds, those after the row called `beyond`; none when there is no such row."""
         samples = [kind.sample for kind in kinds]
         values = {
             "status": status,

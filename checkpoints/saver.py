@@ -268,7 +268,7 @@ class PostgresSaver(AsyncPostgresSaver):
     async def list_writes(
         self, thread_id: str, checkpoint_ids: Sequence[str], channels: Sequence[str]
     ) -> dict[str, list[tuple[str, Any]]]:
-        """What the steps that started from these checkpoints wrote to these channels, by checkpoint: (channel, value)."""
+        """What the steps from these checkpoints wrote to these channels: (channel, value), by checkpoint."""
         places = {"thread_id": thread_id, "checkpoints": list(checkpoint_ids), "channels": list(channels)}
         async with self._cursor() as cursor:
             await cursor.execute(LIST_WRITES, places)

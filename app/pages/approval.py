@@ -62,7 +62,7 @@ def _decision(seen: Visit, row: Approval, form: Mapping[str, str]) -> dict[str, 
     return decision
 
 
-async def _shown(  # noqa: PLR0913 - how a form comes back
+async def _shown(
     seen: Visit,
     row: Approval,
     *,

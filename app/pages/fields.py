@@ -110,6 +110,7 @@ def _schema(tool: BaseTool | None) -> dict[str, Any]:
 
 
 def _field(name: str, schema: Mapping[str, Any], value: Any, *, given: bool, required: bool) -> Field:
+    given = given and not (value is None and "null" in _types(schema))  # shown empty, as one that was left out
     kind, options = _kind(schema, value, given=given)
     plain = _as_text(value, kind) if given else ""
     text = visible_text(_lines(plain))
@@ -130,17 +131,21 @@ def _field(name: str, schema: Mapping[str, Any], value: Any, *, given: bool, req
 
 def _kind(schema: Mapping[str, Any], value: Any, *, given: bool) -> tuple[Kind, tuple[str, ...]]:
     """How an argument is edited. One whose value is not of the schema's type, or of several, is JSON."""
-    types = {one.get("type") for one in (schema, *schema.get("anyOf", ())) if one.get("type")}
+    types = _types(schema)
     if options := schema.get("enum"):
         return "choice", tuple(json.dumps(one, ensure_ascii=False) for one in options)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if types & {"integer", "number"} and types <= {"integer", "number", "string"} and (number or not given):
+    if types & {"integer", "number"} and types <= {"integer", "number", "string", "null"} and (number or not given):
         return "number", ()
-    if types == {"boolean"} and (isinstance(value, bool) or not given):
+    if types - {"null"} == {"boolean"} and (isinstance(value, bool) or not given):
         return "choice", ("true", "false")
-    if (types <= {"string", "null"} and not given) or (isinstance(value, str) and types <= {"string", "null"}):
+    if types <= {"string", "null"} and (isinstance(value, str) or not given):
         return "text", ()
     return "json", ()
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    return {one["type"] for one in (schema, *schema.get("anyOf", ())) if isinstance(one.get("type"), str)}
 
 
 def _as_text(value: Any, kind: Kind) -> str:

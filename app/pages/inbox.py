@@ -18,6 +18,7 @@ async def show(request: Request) -> Response:
     seen = await visit(request)
     kinds = await seen.desk.kinds()
     after = request.query_params.get("after")
+    after = after if after and after.isprintable() else None
     rows = await seen.desk.inbox.page(kinds, limit=PAGE + 1, beyond=after) if kinds else []
     template = "list.html" if seen.part == "list" else "inbox.html"
     return seen.respond(

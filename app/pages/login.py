@@ -29,9 +29,7 @@ async def enter(request: Request) -> Response:
     session.check_csrf(request, form)
     token, following = form.get("token", "").strip(), form.get("next", HOME)
     try:
-        if not session.SENDABLE.fullmatch(token):
-            raise Unauthorized("this is no token" if token else "enter a token")
-        await identify(await engine(), request, token=token)
+        await identify(await engine(), request, token=_sendable(token))
     except Unauthorized as error:
         return _form(request, following, problem=str(error), status=status_of(error))
     response = RedirectResponse(_ours(following), HTTPStatus.SEE_OTHER)
@@ -53,6 +51,12 @@ def _form(request: Request, following: str, *, problem: str = "", status: int = 
     response = pages_of(request).respond("login.html", values, status=status)
     session.remember(response, request, session.CSRF, csrf)
     return response
+
+
+def _sendable(token: str) -> str:
+    if not session.SENDABLE.fullmatch(token):
+        raise Unauthorized("this is no token" if token else "enter a token")
+    return token
 
 
 def _ours(address: str) -> str:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Literal
 
 Form = Literal["line", "text", "code"]
@@ -15,6 +15,10 @@ Form = Literal["line", "text", "code"]
 TITLE_CHARS = 110
 ONE_LINE = 160
 CURRENCY = "USD"
+CENT = Decimal("0.01")
+EXACT = Context(prec=5_000)
+"""No product of two numbers of a call is rounded."""
+INITIALS = frozenset({"id", "iban", "url", "bic", "vat"})
 IBAN_GROUP = 4
 
 
@@ -49,14 +53,13 @@ def readable(tool: str, args: Mapping[str, Any]) -> Readable:
         return Readable(kind="other", title=_title(tool, args), parts=_rest(args))
     shown = {part.name for part in laid_out.parts}
     rest = _rest({name: value for name, value in args.items() if name not in shown})
-    return Readable(
-        kind=laid_out.kind, title=_short(laid_out.title), parts=(*laid_out.parts, *rest), sum=laid_out.sum
-    )
+    return Readable(kind=laid_out.kind, title=_short(laid_out.title), parts=(*laid_out.parts, *rest), sum=laid_out.sum)
 
 
 def words(name: str) -> str:
     """A tool's or an argument's name as words."""
-    return " ".join(name.replace("_", " ").split()).capitalize() or name
+    plain = " ".join(name.replace("_", " ").split())
+    return plain.upper() if plain.lower() in INITIALS else plain[:1].upper() + plain[1:] or name
 
 
 def _mail(args: Mapping[str, Any]) -> Readable | None:
@@ -80,9 +83,10 @@ def _mail(args: Mapping[str, Any]) -> Readable | None:
 
 def _payment(args: Mapping[str, Any]) -> Readable | None:
     payee, iban, reference = args.get("payee"), args.get("iban"), args.get("reference")
-    amount = _money(args.get("amount"))
-    if not (isinstance(payee, str) and isinstance(iban, str) and isinstance(reference, str) and amount):
+    exact = _decimal(args.get("amount"))
+    if not (isinstance(payee, str) and isinstance(iban, str) and isinstance(reference, str)) or exact is None:
         return None
+    amount = _money(exact)
     return Readable(
         kind="payment",
         title=f"Pay {amount} to {payee}",
@@ -96,18 +100,17 @@ def _payment(args: Mapping[str, Any]) -> Readable | None:
 
 
 def _order(args: Mapping[str, Any]) -> Readable | None:
-    item, quantity, price = args.get("item"), args.get("quantity"), args.get("unit_price")
-    each = _money(price)
-    if not (isinstance(item, str) and isinstance(quantity, int) and not isinstance(quantity, bool) and each):
+    item, quantity, price = args.get("item"), _decimal(args.get("quantity")), _decimal(args.get("unit_price"))
+    if not isinstance(item, str) or quantity is None or price is None:
         return None
-    total = _money(float(Decimal(str(price)) * quantity)) or ""
+    total = _money(EXACT.multiply(price, quantity))
     return Readable(
         kind="order",
-        title=f"Order {quantity} × {item} for {total}",
+        title=f"Order {quantity:,} x {item} for {total}",
         parts=(
             Part(name="item", label="Item", text=item),
-            Part(name="quantity", label="Quantity", text=str(quantity)),
-            Part(name="unit_price", label="Price of one", text=each),
+            Part(name="quantity", label="Quantity", text=f"{quantity:,}"),
+            Part(name="unit_price", label="Price of one", text=_money(price)),
         ),
         sum=total,
     )
@@ -142,7 +145,7 @@ def as_json(value: Any) -> str:
 
 
 def _title(tool: str, args: Mapping[str, Any]) -> str:
-    said = next((str(value) for value in args.values() if isinstance(value, (str, int, float)) and value != ""), "")
+    said = next((value for value in args.values() if isinstance(value, str) and value), "")
     return _short(f"{words(tool)}: {said}" if said else words(tool))
 
 
@@ -151,12 +154,17 @@ def _short(text: str) -> str:
     return line if len(line) <= TITLE_CHARS else f"{line[: TITLE_CHARS - 1]}…"
 
 
-def _money(value: Any) -> str | None:
-    """With cents; a value that cents can't hold is shown as it is, not rounded. None for what is no amount."""
+def _decimal(value: Any) -> Decimal | None:
+    """A number exactly as it stands in the arguments; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    exact = Decimal(str(value))
-    return f"{exact:,.2f} {CURRENCY}" if exact == round(exact, 2) else f"{exact:,} {CURRENCY}"
+    return Decimal(str(value))
+
+
+def _money(amount: Decimal) -> str:
+    """With cents; an amount that cents can't hold is shown as it is, not rounded."""
+    cents = amount == amount.quantize(CENT, context=EXACT)
+    return f"{amount:,.2f} {CURRENCY}" if cents else f"{amount:,} {CURRENCY}"
 
 
 def _in_groups(iban: str) -> str:

@@ -66,7 +66,9 @@ def shown(text: str) -> Markup:
     """Text from a model or from outside: escaped, and what would hide or turn it round spelt out and marked."""
     parts = pieces(str(text).replace("\r\n", "\n"))
     return Markup().join(
-        Markup('<b class="spelt" title="a character that does not show">{}</b>').format(part) if hidden else escape(part)
+        Markup('<b class="spelt" title="a character that does not show">{}</b>').format(part)
+        if hidden
+        else escape(part)
         for part, hidden in parts
     )
 

@@ -42,10 +42,12 @@ def refuse_foreign(request: Request) -> None:
         Forbidden: another site made the browser ask.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    to_look = request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-mode") == "navigate"
-    if site not in (None, "same-origin", "none") and not to_look:
-        raise Forbidden("another site asked for this: open the page itself")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if site:  # a browser's own word, right also where a proxy has changed the Host; only over HTTPS and to loopback
+        to_look = request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-mode") == "navigate"
+        foreign = site not in ("same-origin", "none") and not to_look
+    else:
+        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if foreign:
         raise Forbidden("another site asked for this: open the page itself")
 
 

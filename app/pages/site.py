@@ -24,6 +24,7 @@ from graph.errors import (
     Forbidden,
     InvalidDecision,
     NotFound,
+    SignInUnavailable,
     Unauthorized,
     UsageError,
 )
@@ -35,6 +36,7 @@ PART = "x-part"
 
 STATUS: dict[type[Exception], int] = {
     Unauthorized: 401,
+    SignInUnavailable: 503,
     Forbidden: 403,
     NotFound: 404,
     AlreadyDecided: 409,
@@ -67,6 +69,8 @@ class Headers:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; add to the start of the answer."""
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 known = {name.lower() for name, _ in message["headers"]}
@@ -104,7 +108,8 @@ def told(error: Exception) -> str:
     """What a person is told of it."""
     if isinstance(error, HTTPException):
         return error.detail
-    return AWAY if status_of(error) == HTTPStatus.SERVICE_UNAVAILABLE else str(error)
+    away = status_of(error) == HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, SignInUnavailable)
+    return AWAY if away else str(error)  # a database's own words may name hosts
 
 
 def _route(

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ import yaml
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tests.acceptance.browser import Chromium, chromium
 from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +43,8 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        self.port = _free_port()
+    def start(self, *, port: int | None = None) -> None:
+        self.port = port or _free_port()
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI", "BALLAST"))}
         environment |= {
             "DATABASE_URL": self.database_url,
@@ -174,10 +175,18 @@ def client_of(server: Server, token: str | None = None, **headers: str) -> httpx
     return httpx.Client(base_url=server.url, headers=sent, timeout=60)
 
 
-ORDER = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}
-MAIL = {"name": "send_email", "args": {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}}
-DELETE = {"name": "delete_records", "args": {"table": "suppliers", "ids": ["104"]}}
-LIST = {"name": "list_files", "args": {}}
+@pytest.fixture
+async def browser() -> AsyncIterator[Chromium]:
+    """A Chromium for this test; after it, no page may have broken its policy or failed in its script."""
+    async with chromium() as opened:
+        yield opened
+
+
+Made = dict[str, Any]
+ORDER: Made = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}
+MAIL: Made = {"name": "send_email", "args": {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}}
+DELETE: Made = {"name": "delete_records", "args": {"table": "suppliers", "ids": ["104"]}}
+LIST: Made = {"name": "list_files", "args": {}}
 
 Ballast = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
