@@ -19,10 +19,12 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from playwright.async_api import Page
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tests.acceptance.browser import Chromium, chromium
+from tests.acceptance.desk import Desk
 from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
@@ -175,11 +177,32 @@ def client_of(server: Server, token: str | None = None, **headers: str) -> httpx
     return httpx.Client(base_url=server.url, headers=sent, timeout=60)
 
 
+@pytest.fixture(scope="session")
+def shared_server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests of the pages."""
+    with running(server_url, tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def desk(shared_server: Server, tmp_path: Path) -> Desk:
+    """Its approvals; none is pending yet."""
+    found = Desk(server=shared_server, folder=tmp_path)
+    found.clear()
+    return found
+
+
 @pytest.fixture
 async def browser() -> AsyncIterator[Chromium]:
     """A Chromium for this test; after it, no page may have broken its policy or failed in its script."""
     async with chromium() as opened:
         yield opened
+
+
+@pytest.fixture
+async def tab(browser: Chromium, desk: Desk) -> Page:
+    """A tab on that server."""
+    return await browser.tab(base_url=desk.server.url)
 
 
 Made = dict[str, Any]

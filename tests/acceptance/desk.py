@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
@@ -14,7 +15,8 @@ import yaml
 from langgraph_sdk import get_client
 from psycopg.types.json import Json
 
-from tests.acceptance.conftest import Server
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import Server
 
 GO: Any = {"messages": [{"role": "user", "content": "do what is to be done"}]}
 
@@ -47,16 +49,22 @@ class Desk:
 
     def insert(self, tool: str, args: dict[str, Any], **fields: Any) -> str:
         """An approval nobody's run waits for."""
-        row: dict[str, Any] = {
-            "thread_id": str(uuid.uuid4()),
-            "interrupt_id": "i",
-            "risk": "high",
-            "reason": "because",
-            "left": None,
-        }
-        row |= {"requester": "ann", "ago": 0, "id": f"ap-{uuid.uuid4().hex[:12]}", "tool": tool, **fields}
-        self.execute(ASK, row | {"args": Json(args)})
-        return str(row["id"])
+        [made] = self.insert_all(tool, [args], **fields)
+        return made
+
+    def insert_all(self, tool: str, calls: Sequence[dict[str, Any]], *, ago: float = 0, **fields: Any) -> list[str]:
+        """One for each of these arguments, asked a second after the other, the last `ago` seconds from now."""
+        row: dict[str, Any] = {"interrupt_id": "i", "risk": "high", "reason": "because", "left": None, "tool": tool}
+        row |= {"requester": "ann", **fields}
+        rows = [
+            row
+            | {"id": f"ap-{uuid.uuid4().hex[:12]}", "thread_id": str(uuid.uuid4()), "args": Json(args)}
+            | {"ago": ago + len(calls) - 1 - at}
+            for at, args in enumerate(calls)
+        ]
+        with psycopg.connect(self.server.database_url) as connection, connection.cursor() as cursor:
+            cursor.executemany(ASK, rows)
+        return [str(one["id"]) for one in rows]
 
     def execute(self, statement: str, values: Any = None) -> None:
         with psycopg.connect(self.server.database_url, autocommit=True) as connection:
@@ -66,6 +74,10 @@ class Desk:
         with psycopg.connect(self.server.database_url, row_factory=psycopg.rows.dict_row) as connection:
             query = f"SELECT * FROM approvals WHERE {where}"  # noqa: S608 - a test's own words
             return connection.execute(query.encode(), values).fetchall()
+
+    def clear(self) -> None:
+        """Nothing is pending any more."""
+        self.execute("UPDATE approvals SET status = 'cancelled', decided_at = now() WHERE status = 'pending'")
 
     def row(self, approval_id: str) -> dict[str, Any]:
         [row] = self.rows("id = %s", approval_id)

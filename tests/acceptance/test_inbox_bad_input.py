@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
 
-from tests.acceptance.conftest import ORDER, Server
+from tests.acceptance.conftest import ORDER
 from tests.acceptance.desk import Desk, csrf_in
-
-
-@pytest.fixture
-def desk(server: Server, tmp_path: Path) -> Desk:
-    return Desk(server=server, folder=tmp_path)
 
 
 @pytest.fixture

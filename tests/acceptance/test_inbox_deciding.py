@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
 from tests.acceptance.browser import Chromium
-from tests.acceptance.conftest import DELETE, MAIL, ORDER, Server
+from tests.acceptance.conftest import DELETE, MAIL, ORDER
 from tests.acceptance.desk import Desk
 
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DOUBT = """
 INSERT INTO effects (key, thread_id, tool, args, state, holder) VALUES (%s, %s, 'place_order', '{}', 'unknown', 'h')
 """
-
-
-@pytest.fixture
-def desk(server: Server, tmp_path: Path) -> Desk:
-    found = Desk(server=server, folder=tmp_path)
-    # What earlier tests left open would be before this one's on the page.
-    found.execute("UPDATE approvals SET status = 'cancelled', decided_at = now() WHERE status = 'pending'")
-    return found
-
-
-@pytest.fixture
-async def tab(browser: Chromium, desk: Desk) -> Page:
-    return await browser.tab(base_url=desk.server.url)
 
 
 async def _opened(tab: Page, approval_id: str) -> Locator:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from httpx import AsyncClient
 
-from tests.acceptance.conftest import MAIL, ORDER, Server
+from tests.acceptance.conftest import MAIL, ORDER
 from tests.acceptance.desk import Desk, csrf_in, ids_in
 
 PAY = {"payee": "ACME", "iban": "DE89370400440532013000", "amount": 10.5, "reference": "R-1"}
 PAGES = ("/inbox", "/inbox/runs", "/inbox/login", "/inbox/nothing/here", "/inbox/ap-none")
-
-
-@pytest.fixture
-def desk(server: Server, tmp_path: Path) -> Desk:
-    return Desk(server=server, folder=tmp_path)
 
 
 @pytest.fixture
@@ -34,9 +28,7 @@ async def _form(http: AsyncClient, approval_id: str, **fields: str) -> httpx.Res
 
 
 async def test_a_thousand_pending_are_listed_once_each_the_longest_waiting_first(desk: Desk, http: AsyncClient) -> None:
-    desk.execute("UPDATE approvals SET status = 'cancelled', decided_at = now() WHERE status = 'pending'")
-    asked = [desk.insert("pay_invoice", PAY, ago=1_000 - at) for at in range(995)]
-    asked += [desk.insert("pay_invoice", PAY, ago=0.5) for _ in range(5)]
+    asked = desk.insert_all("pay_invoice", [PAY] * 1_000)
     listed: list[str] = []
     address = "/inbox"
     while address:

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.acceptance.browser import Chromium
-from tests.acceptance.conftest import ORDER, Server
+from tests.acceptance.conftest import ORDER
 from tests.acceptance.desk import Desk
-
-
-@pytest.fixture
-def desk(server: Server, tmp_path: Path) -> Desk:
-    found = Desk(server=server, folder=tmp_path)
-    # What earlier tests left open would be before this one's on the page.
-    found.execute("UPDATE approvals SET status = 'cancelled', decided_at = now() WHERE status = 'pending'")
-    return found
-
-
-@pytest.fixture
-async def tab(browser: Chromium, desk: Desk) -> Page:
-    return await browser.tab(base_url=desk.server.url)
 
 
 async def _opened(tab: Page, approval_id: str) -> Locator:

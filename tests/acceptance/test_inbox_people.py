@@ -40,7 +40,7 @@ async def tokens(server: Server) -> AsyncIterator[dict[str, str]]:
 @pytest.fixture
 def desk(server: Server, tmp_path: Path) -> Desk:
     found = Desk(server=server, folder=tmp_path)
-    found.execute("UPDATE approvals SET status = 'cancelled', decided_at = now() WHERE status = 'pending'")
+    found.clear()
     return found
 
 

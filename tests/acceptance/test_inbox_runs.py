@@ -12,21 +12,10 @@ import yaml
 from langgraph_sdk import get_client
 from playwright.async_api import Page, expect
 
-from tests.acceptance.browser import Chromium
-from tests.acceptance.conftest import LIST, ORDER, Server
+from tests.acceptance.conftest import LIST, ORDER
 from tests.acceptance.desk import Desk, csrf_in
 
 READ = {"name": "read_mail", "args": {"id": "003-overdue-invoice"}}
-
-
-@pytest.fixture
-def desk(server: Server, tmp_path: Path) -> Desk:
-    return Desk(server=server, folder=tmp_path)
-
-
-@pytest.fixture
-async def tab(browser: Chromium, desk: Desk) -> Page:
-    return await browser.tab(base_url=desk.server.url)
 
 
 async def _ran(desk: Desk, *turns: dict[str, Any], task: str = "look into it", usd_per_mtok: int = 0) -> str:

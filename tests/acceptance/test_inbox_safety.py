@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
 from tests.acceptance.browser import Chromium
-from tests.acceptance.conftest import ORDER, Server
+from tests.acceptance.conftest import ORDER
 from tests.acceptance.desk import Desk
 from tests.acceptance.other_site import other_site
 
@@ -21,13 +20,6 @@ EVIL = (
     "http://evil.example/\"'` \u202egnp.exe\u202c \u200bzero\x1b[2J\x00end"
 )
 SPELT = r"\u202e"
-
-
-@pytest.fixture
-def desk(server: Server, tmp_path: Path) -> Desk:
-    found = Desk(server=server, folder=tmp_path)
-    found.execute("UPDATE approvals SET status = 'cancelled', decided_at = now() WHERE status = 'pending'")
-    return found
 
 
 @pytest.fixture
