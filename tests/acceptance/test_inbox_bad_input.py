@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -93,6 +94,19 @@ async def test_a_form_that_can_not_be_taken_is_told_so(
 
     assert answer.status_code == status
     assert desk.row(asked)["status"] == "pending"
+
+
+def test_a_client_that_reads_no_answer_before_it_has_sent_all_is_told_too(desk: Desk) -> None:
+    """Browsers do so. Cut off while they send, they show a broken connection."""
+    size = 4_000_000
+    head = f"POST /approvals/x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {size}"
+    with socket.create_connection(("127.0.0.1", desk.server.port), timeout=60) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        for _ in range(size // 1_000):
+            connection.sendall(b" " * 1_000)
+        answer = connection.recv(1_000)
+
+    assert answer.startswith(b"HTTP/1.1 413")
 
 
 @pytest.mark.parametrize("forged", ["", "x" * 43, "é"])

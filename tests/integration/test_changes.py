@@ -78,6 +78,9 @@ async def test_nothing_is_told_of_another_schema_or_of_what_changes_no_status(
             _run(database_url, "UPDATE approvals SET applied_at = now(), status = status WHERE id = %s", "ap-1")
             _run(database_url, DECIDE, "ap-1")
             await _told(listener)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await listener.wait()
     finally:
         with psycopg.connect(server_url, autocommit=True) as connection:
             connection.execute("DROP SCHEMA elsewhere CASCADE")

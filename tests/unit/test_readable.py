@@ -82,6 +82,12 @@ def test_any_other_call_is_a_labelled_list() -> None:
     }
 
 
+def test_an_argument_that_a_mail_does_not_have_is_shown_below_it() -> None:
+    args = {"to": "ann@example.com", "subject": "Hi", "body": "Hello", "bcc": "eve@example.com"}
+
+    assert _lines("send_email", args)["Bcc"] == "eve@example.com"
+
+
 @given(tool=TOOLS, args=st.dictionaries(NAMES | st.text(), ANYTHING, max_size=6))
 def test_no_call_breaks_the_page_and_no_argument_is_left_out(tool: str, args: dict[str, Any]) -> None:
     shown = readable(tool, args)
