@@ -43,6 +43,13 @@ SELECT checkpoint_id, parent_checkpoint_id AS parent_id, metadata -> 'step' AS s
 FROM checkpoints c WHERE thread_id = %(thread_id)s AND checkpoint_ns = '' ORDER BY checkpoint_id DESC
 """
 
+LIST_WRITES = """
+SELECT checkpoint_id, task_id, channel, type, blob FROM checkpoint_writes
+WHERE thread_id = %(thread_id)s AND checkpoint_ns = '' AND checkpoint_id = ANY(%(checkpoints)s)
+  AND channel = ANY(%(channels)s) AND idx >= 0
+ORDER BY checkpoint_id, task_path, task_id, idx
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredStep:

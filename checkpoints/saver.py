@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb
 from checkpoints import retention, versions
 from checkpoints.claims import CLAIM_KEY
 from checkpoints.database import Pool
-from checkpoints.listing import LIST_STEPS, LIST_THREADS, StoredStep
+from checkpoints.listing import LIST_STEPS, LIST_THREADS, LIST_WRITES, StoredStep
 from checkpoints.outage import patient
 from checkpoints.statements import PUT, PUT_WRITES, REPLACE_WRITES
 from graph.errors import ThreadTaken
@@ -263,6 +263,21 @@ class PostgresSaver(AsyncPostgresSaver):
             )
             for row in rows
         ]
+
+    @patient
+    async def list_writes(
+        self, thread_id: str, checkpoint_ids: Sequence[str], channels: Sequence[str]
+    ) -> dict[str, list[tuple[str, Any]]]:
+        """What the steps from these checkpoints wrote to these channels: (channel, value), by checkpoint."""
+        places = {"thread_id": thread_id, "checkpoints": list(checkpoint_ids), "channels": list(channels)}
+        async with self._cursor() as cursor:
+            await cursor.execute(LIST_WRITES, places)
+            rows = await cursor.fetchall()
+        written: dict[str, list[tuple[str, Any]]] = {}
+        for row in rows:
+            value = {row["channel"]: self.serde.loads_typed((row["type"], row["blob"]))}
+            written.setdefault(row["checkpoint_id"], []).extend(versions.upgraded(value).items())
+        return written
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:

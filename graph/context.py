@@ -141,6 +141,8 @@ class Assessment:
     reason: str
     error: str | None = None
     """Set when the call can't run at all (unknown tool, arguments that do not fit): told to the model."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """What does not fit, by the argument's name."""
     known: bool = True
     """Whether there is such a tool."""
     max_calls: int | None = None

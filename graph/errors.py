@@ -27,6 +27,7 @@ Each message is one line that names what to do next; `app/cli.py` prints it and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -76,7 +77,14 @@ class Unanswerable(UsageError):
 
 
 class InvalidDecision(UsageError):
-    """This approval does not allow that decision, or the edited arguments do not fit the tool."""
+    """This approval does not allow that decision, or the edited arguments do not fit the tool.
+
+    `faults` says what is wrong with single arguments, by their names.
+    """
+
+    def __init__(self, why: str, *, faults: Mapping[str, str] | None = None) -> None:
+        self.faults = dict(faults or {})
+        super().__init__(why)
 
 
 class Forbidden(UsageError):

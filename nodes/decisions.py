@@ -165,7 +165,8 @@ async def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> d
     found = await tools.assess(row.tool, args)
     if found.error or found.risk == "critical":
         raise InvalidDecision(
-            found.error or f"the edit makes {row.tool} critical ({found.reason}): do it yourself instead"
+            found.error or f"the edit makes {row.tool} critical ({found.reason}): do it yourself instead",
+            faults=found.faults,
         )
     return {"type": "edit", "args": found.args}
 

@@ -71,8 +71,10 @@ class ToolBox:
         try:
             fitted = arguments.plain(schema.model_validate(dict(args)))
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            return _refused(args, f"the arguments do not fit {name}: {faults}")
+            told = [(one["loc"], one["msg"]) for one in error.errors()]
+            faults = "; ".join(f"{'.'.join(map(str, where))}: {why}" for where, why in told)
+            by_argument = {str(where[0]): why for where, why in reversed(told) if where}  # the first of each
+            return replace(_refused(args, f"the arguments do not fit {name}: {faults}"), faults=by_argument)
         except Exception as error:  # noqa: BLE001 - a tool's own validator may raise anything
             return _refused(args, f"the arguments do not fit {name}: {type(error).__name__}: {error}")
         marks = self.marks(name)

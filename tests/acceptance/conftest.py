@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,12 @@ import httpx
 import psycopg
 import pytest
 import yaml
+from playwright.async_api import Page
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tests.acceptance.browser import Chromium, chromium
+from tests.acceptance.desk import Desk
 from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +45,8 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        self.port = _free_port()
+    def start(self, *, port: int | None = None) -> None:
+        self.port = port or _free_port()
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("OPENAI", "BALLAST"))}
         environment |= {
             "DATABASE_URL": self.database_url,
@@ -174,10 +177,39 @@ def client_of(server: Server, token: str | None = None, **headers: str) -> httpx
     return httpx.Client(base_url=server.url, headers=sent, timeout=60)
 
 
-ORDER = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}
-MAIL = {"name": "send_email", "args": {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}}
-DELETE = {"name": "delete_records", "args": {"table": "suppliers", "ids": ["104"]}}
-LIST = {"name": "list_files", "args": {}}
+@pytest.fixture(scope="session")
+def shared_server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests of the pages."""
+    with running(server_url, tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def desk(shared_server: Server, tmp_path: Path) -> Desk:
+    """Its approvals; none is pending yet."""
+    found = Desk(server=shared_server, folder=tmp_path)
+    found.clear()
+    return found
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Chromium]:
+    """A Chromium for this test; after it, no page may have broken its policy or failed in its script."""
+    async with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def tab(browser: Chromium, desk: Desk) -> Page:
+    """A tab on that server."""
+    return await browser.tab(base_url=desk.server.url)
+
+
+Made = dict[str, Any]
+ORDER: Made = {"name": "place_order", "args": {"item": "Desk lamp", "quantity": 2, "unit_price": 38.25}}
+MAIL: Made = {"name": "send_email", "args": {"to": "ann@example.com", "subject": "Hi", "body": "Hello"}}
+DELETE: Made = {"name": "delete_records", "args": {"table": "suppliers", "ids": ["104"]}}
+LIST: Made = {"name": "list_files", "args": {}}
 
 Ballast = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]

@@ -1,0 +1,1 @@
+"""The pages under `/inbox`: one file a page, its template beside it."""

@@ -1,0 +1,64 @@
+"""One run: what it did step by step, what it spent, what it asked, what it changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.pages.visit import Visit, visit
+from app.report import outcome_of
+from app.runs import Runs
+from app.timeline import timeline
+from graph.errors import NotFound
+from graph.state import no_usage
+
+PAGE = 50
+"""Steps on a page."""
+
+
+async def show(request: Request) -> Response:
+    """GET /inbox/runs/{thread_id}[?until=CHECKPOINT]."""
+    seen = await visit(request)
+    thread_id = request.path_params["thread_id"]
+    await check_owner(seen, thread_id)
+    runs = runs_of(seen)
+    snapshot = await runs.known(thread_id)
+    return seen.respond(
+        "run.html",
+        thread_id=thread_id,
+        row=await seen.opened.runs.get(thread_id),
+        outcome=outcome_of(snapshot),
+        reason=snapshot.values.get("reason", ""),
+        answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
+        usage={**no_usage(), **snapshot.values.get("usage", {})},
+        line=await timeline(
+            runs.graph, seen.opened.saver, thread_id, limit=PAGE, until=request.query_params.get("until")
+        ),
+        approvals=await seen.opened.approvals.find(thread_id=thread_id),
+        effects=await seen.opened.ledger.of_thread(thread_id),
+        started="started" in request.query_params,
+    )
+
+
+def runs_of(seen: Visit) -> Runs:
+    """The graph's runs as this process sees them, without printing."""
+    return Runs(opened=seen.opened, progress=_silent)
+
+
+def _silent(_node: str, _change: Any) -> None:
+    return
+
+
+async def check_owner(seen: Visit, thread_id: str) -> None:
+    """Show a thread to who began it, and to admins.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's: nobody is told which.
+    """
+    if not thread_id.isprintable():
+        raise NotFound("thread", thread_id[:100])
+    row = await seen.opened.runs.get(thread_id)
+    if seen.person.role != "admin" and (row is None or row.owner != seen.person.name):
+        raise NotFound("thread", thread_id, "see /inbox/runs")
