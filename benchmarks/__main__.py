@@ -148,7 +148,7 @@ def report(rows: str, people_rows: str) -> str:
         f"in turn, {ROUNDS} rounds, medians; ratios are pairwise. `make bench` writes this page.\n\n"
         f"{rows}\n\n"
         "## People in the loop\n\n"
-        "Real processes on the same two cores: one `ballast worker`, `langgraph dev`, Postgres, and what drives them.\n\n"
+        "Real processes on the same cores: one `ballast worker`, `langgraph dev`, Postgres, and what drives them.\n\n"
         f"{people_rows}\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, {packages}.\n"
