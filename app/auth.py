@@ -16,10 +16,12 @@ from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
+from app.answers import take
 from app.identity import identify, presented
+from app.problems import status_of
 from app.server import engine
 from checkpoints.owners import OWNER_KEY
-from graph.errors import DatabaseUnavailable, SignInUnavailable, Unauthorized
+from graph.errors import DatabaseUnavailable, SignInUnavailable, Unauthorized, UsageError
 from graph.people import ROLES, Person, Role
 
 Filter = types.FilterType | None
@@ -80,11 +82,21 @@ async def create_run(ctx: types.AuthContext, value: types.RunsCreate) -> Filter:
     owner = person.name if thread_id is None else await _owner(person, thread_id)
     if owner is None:
         raise Auth.exceptions.HTTPException(status_code=404, detail="Thread or assistant not found.")
+    if thread_id is not None:
+        await _take_answer(person, str(thread_id), value["kwargs"])
     _without_owner((value["kwargs"].get("config") or {}).get("metadata"))
     metadata = _without_owner(value.get("metadata"))
     if person.role != "admin" or thread_id is None or value.get("if_not_exists") == "create":
         metadata[OWNER_KEY] = owner  # of the thread this makes, if it makes one; an admin's run on another's stays so
     return _own(person)
+
+
+async def _take_answer(person: Person, thread_id: str, asked_for: dict[str, Any]) -> None:
+    """See `app.answers.take`; what it refuses becomes the answer to the request."""
+    try:
+        await take(await engine(), person, thread_id, asked_for)
+    except UsageError as refused:
+        raise Auth.exceptions.HTTPException(status_code=status_of(refused), detail=str(refused)) from None
 
 
 @auth.on.threads.update

@@ -12,6 +12,7 @@ from graph.durable import check_tool_limits
 from graph.errors import BadSetting, SignInUnavailable
 from services.policy import Policy
 from services.rates import RateLimit
+from services.settings import Settings
 
 
 async def examine(opened: Opened) -> list[dict[str, Any]]:
@@ -54,6 +55,7 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("policy", _policy(settings.policy)),
         _row("redis", "ok: answers" if settings.redis_url else "not set: breakers and rates are this process's own"),
         _row("workspace", f"ok: {workspace}" if there else f"no folder {workspace}: set BALLAST_WORKSPACE", ok=there),
+        _row("notifications", _told(settings)),
         _row("encryption", "on" if settings.encryption_key else "off: set BALLAST_ENCRYPTION_KEY"),
         _row("sign-in", await standing(opened)),
         await _issuer(opened),
@@ -78,6 +80,13 @@ def _rates(rates: Mapping[str, RateLimit]) -> str:
 def _policy(policy: Policy) -> str:
     tightened = ", ".join(policy.tools) or "no tool"
     return f"ok: {policy.file}, for {tightened}" if policy.file else "not set: each tool's own tier"
+
+
+def _told(settings: Settings) -> str:
+    ways = ["the webhook"] if settings.notify_webhook else []
+    ways += [f"mail to {', '.join(settings.notify_mail)}"] if settings.notify_mail else []
+    told = f"ok: {' and '.join(ways)}, with links to {settings.public_url}"
+    return told if ways else "off: set BALLAST_NOTIFY_WEBHOOK or BALLAST_NOTIFY_MAIL"
 
 
 def _row(check: str, status: str, *, ok: bool = True) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from checkpoints import embedded
 from checkpoints.approvals import PostgresApprovals
 from checkpoints.audit import PostgresAudit
 from checkpoints.database import open_pool
+from checkpoints.jobs import Notices
 from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
@@ -92,7 +93,8 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         serde = serializer(chosen.encryption_key)
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)
-        ledger, approvals, runs = Ledger(pool), PostgresApprovals(pool), PostgresRuns(pool)
+        ledger, runs = Ledger(pool), PostgresRuns(pool)
+        approvals = PostgresApprovals(pool, notices=_notices(chosen))
         declared = {f"tool:{name}": RateLimit(calls=n, seconds=s) for name, (n, s) in box.rates().items()}
         endpoints = await stack.enter_async_context(open_endpoints(chosen, rates=declared))
         models = ModelChain(chosen, endpoints)
@@ -136,6 +138,10 @@ def _issuer(settings: Settings) -> Issuer | None:
     from services.oidc import Issuer  # its cryptography is loaded only where it is used
 
     return Issuer(settings.issuer)
+
+
+def _notices(settings: Settings) -> Notices:
+    return Notices(webhook=settings.notify_webhook is not None, mail=settings.notify_mail)
 
 
 def _check_rates(names: Iterable[str], box: ToolBox) -> None:

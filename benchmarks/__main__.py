@@ -8,7 +8,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,8 +22,10 @@ from psycopg.conninfo import make_conninfo
 
 from app import loop
 from benchmarks.costs import Costs, costs
+from benchmarks.inbox import inbox
 from benchmarks.ours import open_ours
 from benchmarks.peer import Run, open_peer
+from benchmarks.people import people
 from benchmarks.proxy import delayed
 from checkpoints import embedded
 
@@ -131,7 +133,13 @@ def table(peer: Figures, ours: Figures, own: Costs) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def report(rows: str) -> str:
+def people_table(rows: Sequence[tuple[str, str, str]]) -> str:
+    """What no peer has, so against what it has to reach only."""
+    lines = ["| figure | Ballast | to reach |", "|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def report(rows: str, people_rows: str) -> str:
     """results.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
@@ -139,6 +147,9 @@ def report(rows: str) -> str:
         "Same scripted model, same 1.1 KB tool result, same Postgres, durability `sync` on both sides, "
         f"in turn, {ROUNDS} rounds, medians; ratios are pairwise. `make bench` writes this page.\n\n"
         f"{rows}\n\n"
+        "## People in the loop\n\n"
+        "Real processes on the same cores: one `ballast worker`, `langgraph dev`, Postgres, and what drives them.\n\n"
+        f"{people_rows}\n\n"
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, {packages}.\n"
     )
@@ -156,9 +167,13 @@ async def main() -> None:
             await measure(peer)
             await measure(ours)
         own = await costs(_schema(server, "costs"))
-    rows = table(peer, ours, own)
-    print(rows)
-    RESULTS.write_text(report(rows))
+        with_people = [
+            *await people(_schema(server, "people"), Path(home)),
+            *await inbox(_schema(server, "inbox"), Path(home)),
+        ]
+    rows, people_rows = table(peer, ours, own), people_table(with_people)
+    print(rows, people_rows, sep="\n\n")
+    RESULTS.write_text(report(rows, people_rows))
 
 
 def _schema(url: str, name: str) -> str:

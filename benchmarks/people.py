@@ -176,7 +176,7 @@ async def killed(bench: Bench) -> list[Row]:
         await bench.make_due("killed", in_s=0.0)
         await bench.ended("killed", DUE_KILLED // 4)
         first.kill()
-        server.kill()
+        server.process.kill()
     async with worker(bench), dev_server(bench.environment, bench.folder):
         await bench.ended("killed", DUE_KILLED)
     off = _off(await bench.fetch(SENT, threads="killed-%"), DUE_KILLED)

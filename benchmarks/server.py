@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,9 +17,17 @@ CONFIG = Path(__file__).parents[1] / "langgraph.json"
 TRIES, PAUSE_S = 600, 0.1
 
 
+@dataclass(frozen=True, kw_only=True)
+class DevServer:
+    """One that answers."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @asynccontextmanager
-async def dev_server(environment: Mapping[str, str], folder: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """The process, once it answers; its own files go to `folder`."""
+async def dev_server(environment: Mapping[str, str], folder: Path) -> AsyncIterator[DevServer]:
+    """The server, once it answers; its own files go to `folder`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
@@ -27,9 +36,10 @@ async def dev_server(environment: Mapping[str, str], folder: Path) -> AsyncItera
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdout=log, stderr=log)  # noqa: ASYNC220, S603 - ours, and starting it takes no time
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url) as client:
             await _answers(client)
-        yield process
+        yield DevServer(url=url, process=process)
     finally:
         process.kill()
         await asyncio.to_thread(process.wait)

@@ -26,8 +26,8 @@ Cursor = AsyncCursor[dict[str, Any]]
 class PostgresApprovals:
     """`graph.approvals.Approvals` over a pool."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, *, notices: jobs.Notices = jobs.NOBODY) -> None:
+        self._pool, self._notices = pool, notices
 
     @patient
     async def ask(self, calls: Sequence[Call], question: Question) -> list[Approval]:
@@ -44,7 +44,10 @@ class PostgresApprovals:
             rows = [_row(approval_id, call, question) for approval_id, call in zip(ids, calls, strict=True)]
             for row in rows:
                 stored = await (await cursor.execute(sql.UPSERT, row)).fetchone()
-                if stored and stored["is_new"] and row["window_s"] is not None:
+                if not (stored and stored["is_new"]):
+                    continue
+                await jobs.tell(cursor, row["id"], self._notices)
+                if row["window_s"] is not None:
                     await jobs.advance(cursor, question.thread_id, in_s=row["window_s"])
             await cursor.execute(sql.CLOSE_ALL_BUT, (Json(sql.REPLACED), question.thread_id, ids))
         return await self.get_all(ids)
@@ -118,6 +121,11 @@ class PostgresApprovals:
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
             await jobs.advance(cursor, thread_id, in_s=seconds, cut_off=cut_off)
+
+    async def tell_later(self, way: str, args: dict[str, Any], seconds: float) -> None:
+        """Have an approval told by one way once more, by Postgres' clock."""
+        async with self._pool.connection() as connection:
+            await jobs.tell_by(connection.cursor(row_factory=dict_row), way, args, in_s=seconds)
 
     @patient
     async def close(self, thread_id: str) -> None:

@@ -20,6 +20,7 @@
     |- ModelFailed                    every model of the chain failed
     |- NeverStarted                   an endpoint was not asked at all: `services/refusals.py`
     `- ToolFailed                     a tool could not do what was asked; the model is told why
+       |- NotSent                     a mail did not go out: `tools/delivery.py`
        `- ToolUnavailable             nothing was begun: the same call may be made again
 
 Each message is one line that names what to do next; `app/cli.py` prints it and exits with `exit_code`.

@@ -79,7 +79,7 @@ def transient(error: Exception) -> bool | float:
         headers = _headers(error)
         if headers.get("x-should-retry") == "false" or getattr(error, "code", None) == "insufficient_quota":
             return False
-        return (status >= 500 or status in TRANSIENT_STATUS) and _retry_after_s(headers)  # noqa: PLR2004 - HTTP's own
+        return (status >= 500 or status in TRANSIENT_STATUS) and retry_after_s(headers)  # noqa: PLR2004 - HTTP's own
     if isinstance(error, (CutStream, ScriptedFailure, TimeoutError, json.JSONDecodeError)):
         return True
     return _is_http(error, {"TransportError"}) or _is_openai(error, "APIConnectionError")
@@ -125,7 +125,7 @@ def _headers(error: Any) -> Mapping[str, str]:
     return headers
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> bool | float:
+def retry_after_s(headers: Mapping[str, str]) -> bool | float:
     """Seconds, from `retry-after-ms` or Retry-After (RFC 9110, 10.2.3); True when neither says so."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -28,11 +28,15 @@ from services.policy import Policy
 from services.policy import load as load_policy
 from services.prices import Price, parse_prices
 from services.rates import RateLimit, parse_rates
+from services.receivers import ReceiverSettings
 
 DEFAULT_OPENAI_MODEL = "openai:gpt-5.4-mini"
 """The model chain when a key is set and BALLAST_MODEL is not."""
 
-HIDDEN = ("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url", "redis_url")
+HIDDEN = (
+    *("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url", "redis_url"),
+    *("notify_webhook", "notify_secret"),
+)
 """Settings whose value may hold a secret: never shown in an error."""
 
 PAGES = ("https://smith.langchain.com", "https://agentchat.vercel.app", "https://dev.agentinbox.ai")
@@ -42,7 +46,7 @@ REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 REDIS_FORM = "redis://USER:PASSWORD@HOST:PORT/NUMBER, a special character in the password written as %XX"
 
 
-class Settings(LocalContext, BaseSettings):
+class Settings(LocalContext, ReceiverSettings, BaseSettings):
     """The run defaults (`BALLAST_MAX_USD`, ...) and what this process connects to.
 
     An empty variable counts as unset. Variables Ballast does not know are no concern of it.
@@ -62,8 +66,6 @@ class Settings(LocalContext, BaseSettings):
     """Where the embedded Postgres keeps its state."""
     encryption_key: SecretStr | None = Field(None, validation_alias=AliasChoices("BALLAST_ENCRYPTION_KEY"))
     """Encrypts checkpoints at rest."""
-    smtp_url: SecretStr | None = Field(None, validation_alias=AliasChoices("SMTP_URL"))
-    """Where mail goes out; without one it is put into `outbox` of the workspace."""
     prices: Annotated[dict[str, Price], NoDecode] = Field(
         default_factory=dict, validation_alias=AliasChoices("BALLAST_PRICES")
     )

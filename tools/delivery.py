@@ -18,6 +18,14 @@ OK = (250, 251)
 """Reply codes of an accepted command (RFC 5321, 4.2.3)."""
 
 
+class NotSent(ToolFailed):
+    """Nothing was sent. `code` is the mail server's reply, when it gave one: from 500 on it will give it again."""
+
+    def __init__(self, why: str, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(f"nothing was sent: {why}")
+
+
 def to_outbox(workspace: Path, key: str, data: bytes) -> None:
     """Into the Maildir, named by the idempotency key: a second delivery of a mail adds nothing.
 
@@ -59,15 +67,15 @@ def over_smtp(url: str, sender: str, addresses: Sequence[str], data: bytes) -> d
     Only codes are told: a server's own words may come from whoever runs the recipient's domain.
 
     Raises:
-        ToolFailed: nothing was sent.
+        NotSent: nothing was sent.
         SMTPServerDisconnected: cut off after the text began to go out; nobody knows whether it was sent.
     """
     try:
         server = _connected(url)
     except OSError as error:  # smtplib's own errors among them
-        raise ToolFailed(f"nothing was sent: the mail server can't be used: {_why(error)}") from None
+        raise NotSent(f"the mail server can't be used: {_why(error)}", _code(error)) from None
     except ValueError:  # its message may quote the password
-        raise ToolFailed("nothing was sent: SMTP_URL is not of the form smtp://user:password@host:port") from None
+        raise NotSent("SMTP_URL is not of the form smtp://user:password@host:port") from None
     try:
         return _handed_over(server, sender, addresses, data)
     finally:
@@ -113,22 +121,26 @@ def _handed_over(server: smtplib.SMTP, sender: str, addresses: Sequence[str], da
         code, _ = server.mail(sender)
         answers = {address: server.rcpt(address)[0] for address in addresses} if code in OK else {}
     except OSError as error:
-        raise ToolFailed(f"nothing was sent: {_why(error)}") from None
+        raise NotSent(_why(error)) from None
     if code not in OK:
-        raise ToolFailed(f"nothing was sent: the mail server refused the sender {sender} (code {code})")
+        raise NotSent(f"the mail server refused the sender {sender} (code {code})", code)
     refused = {address: answer for address, answer in answers.items() if answer not in OK}
     if len(refused) == len(answers):
         each = ", ".join(f"{address} (code {answer})" for address, answer in refused.items())
-        raise ToolFailed(f"nothing was sent: the mail server refused {each}")
+        raise NotSent(f"the mail server refused {each}", min(answers.values()))
     try:
         code, _ = server.data(data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
     except smtplib.SMTPDataError as error:
         code = error.smtp_code
     if 400 <= code < 600:  # noqa: PLR2004 - RFC 5321, 4.2.1: 4yz and 5yz are refusals
-        raise ToolFailed(f"nothing was sent: the mail server refused the text (code {code})")
+        raise NotSent(f"the mail server refused the text (code {code})", code)
     if code not in OK:
         raise smtplib.SMTPServerDisconnected("its answer to the text is no SMTP reply")
     return refused
+
+
+def _code(error: OSError) -> int | None:
+    return error.smtp_code if isinstance(error, smtplib.SMTPResponseException) else None
 
 
 def _why(error: OSError) -> str:

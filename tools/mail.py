@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from email.message import EmailMessage
 from email.policy import default
 from email.utils import formatdate, getaddresses
@@ -11,13 +10,12 @@ from pathlib import Path
 
 from graph.errors import ToolFailed
 from graph.state import Risk
+from services.receivers import ADDRESS
 from tools import delivery, letters
 from tools.base import Injected, ToolContext, tool
 
 SENDER = "ballast@localhost"
 MANY_RECIPIENTS = 5
-ADDRESS = re.compile(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+@[0-9A-Za-z.\-]+")
-"""Plain addresses only: no quoting, comments or routes, which parsers read differently (RFC 5322, 3.4.1)."""
 
 
 @tool(risk="low", untrusted_output=True, idempotent=True)

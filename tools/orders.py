@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from decimal import Decimal
 from typing import Annotated, Any
@@ -90,7 +91,7 @@ async def pay_invoice(
         reference: What it is for.
     """
     try:
-        account = IBAN(iban).compact
+        account = (await asyncio.to_thread(IBAN, iban)).compact  # it reads its registry from files
     except SchwiftyException as error:
         raise ToolFailed(f"{iban!r} is no valid IBAN: {error}") from None
     async with context.database() as connection:

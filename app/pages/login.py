@@ -11,7 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from app.identity import identify
 from app.pages import session
 from app.pages.bodies import form_of
-from app.pages.site import pages_of, status_of
+from app.pages.site import pages_of
+from app.problems import status_of
 from app.server import engine
 from graph.errors import Unauthorized
 

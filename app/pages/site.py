@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-import psycopg
-from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -17,36 +15,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.pages.rendering import Pages
-from graph.errors import (
-    AlreadyDecided,
-    BadSetting,
-    DatabaseUnavailable,
-    Forbidden,
-    InvalidDecision,
-    NotFound,
-    SignInUnavailable,
-    Unauthorized,
-    UsageError,
-)
+from app.problems import STATUS, status_of
+from graph.errors import SignInUnavailable, Unauthorized
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 PART = "x-part"
 """A header by which the page's own script asks for a part of a page. No other site's page can send it."""
-
-STATUS: dict[type[Exception], int] = {
-    Unauthorized: 401,
-    SignInUnavailable: 503,
-    Forbidden: 403,
-    NotFound: 404,
-    AlreadyDecided: 409,
-    InvalidDecision: 422,
-    BadSetting: 400,
-    UsageError: 409,  # the others: a thread that is busy, waits, or was written by another version
-    DatabaseUnavailable: 503,
-    psycopg.OperationalError: 503,
-    PoolTimeout: 503,
-}
 
 AWAY = "the database does not answer: nothing was decided; try again in a moment"
 
@@ -97,13 +72,6 @@ def pages_of(request: Request) -> Pages:
     return pages
 
 
-def status_of(error: Exception) -> int:
-    """The HTTP status of an error that is no fault of ours."""
-    if isinstance(error, HTTPException):
-        return error.status_code
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-
-
 def told(error: Exception) -> str:
     """What a person is told of it."""
     if isinstance(error, HTTPException):
@@ -128,8 +96,12 @@ def _route(
     )
 
 
+def _status(error: Exception) -> int:
+    return error.status_code if isinstance(error, HTTPException) else status_of(error)
+
+
 async def _page_of(request: Request, error: Exception) -> Response:
-    status, part, pages = status_of(error), PART in request.headers, pages_of(request)
+    status, part, pages = _status(error), PART in request.headers, pages_of(request)
     if isinstance(error, Unauthorized) and status == HTTPStatus.UNAUTHORIZED and request.method == "GET" and not part:
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             # A link on another site: the browser has kept the cookie back. Asked from here it sends it.
@@ -140,4 +112,4 @@ async def _page_of(request: Request, error: Exception) -> Response:
 
 
 async def _json_of(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": told(error)}, status_of(error))
+    return JSONResponse({"detail": told(error)}, _status(error))

@@ -132,8 +132,8 @@ def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
     assert done.returncode == 2
     assert [check for check, ok in rows.items() if not ok] == [failed]
     assert list(rows) == [
-        *("database", "schema", "model chain", "tool limits", "rates", "policy", "redis", "workspace", "encryption"),
-        *("sign-in", "issuer"),
+        *("database", "schema", "model chain", "tool limits", "rates", "policy", "redis", "workspace"),
+        *("notifications", "encryption", "sign-in", "issuer"),
     ]
     assert ballast("doctor").returncode == 0
 
@@ -150,6 +150,19 @@ def test_doctor_tells_limits_and_rates_that_hold(ballast: Ballast) -> None:
     assert told["redis"].startswith("not set: ")
 
 
+def test_doctor_tells_who_is_told_and_no_secret(ballast: Ballast) -> None:
+    hook = {"BALLAST_NOTIFY_WEBHOOK": "https://h/s3cret", "BALLAST_NOTIFY_SECRET": "s3cret" * 4}
+    mail = {"SMTP_URL": "smtp://u:s3cret@h", "BALLAST_NOTIFY_MAIL": "ann@example.com"}
+
+    done = ballast("doctor", "--json", **hook, **mail)
+
+    told = {row["check"]: row["status"] for row in json.loads(done.stdout)}
+    assert told["notifications"] == "ok: the webhook and mail to ann@example.com, with links to http://127.0.0.1:2024"
+    assert "s3cret" not in done.stdout + done.stderr
+    off = {row["check"]: row["status"] for row in json.loads(ballast("doctor", "--json").stdout)}
+    assert off["notifications"].startswith("off: ")
+
+
 def test_a_script_with_a_wrong_field_names_file_turn_and_field(ballast: Ballast, script: Script) -> None:
     one_line(ballast("run", "go", "--model", script({"contents": "x"})), 2, "script.yaml", "turn 1", "contents")
 
@@ -164,6 +177,13 @@ def test_a_script_with_a_wrong_field_names_file_turn_and_field(ballast: Ballast,
         ({"BALLAST_RATES": "gpt-4.1=500/60"}, "BALLAST_RATES: 'gpt-4.1' is no endpoint: write openai:NAME for a model"),
         ({"BALLAST_RATES": "tool:list_files=1/60,tool:nope=1/60"}, "BALLAST_RATES: there is no tool nope: see"),
         ({"BALLAST_REDIS_URL": "redis://u:se[s3cret@h"}, "BALLAST_REDIS_URL must be redis://USER:PASSWORD@"),
+        ({"BALLAST_NOTIFY_WEBHOOK": "https://h/s3cret"}, "BALLAST_NOTIFY_WEBHOOK must be signed: set BALLAST_NOTIFY"),
+        (
+            {"BALLAST_NOTIFY_WEBHOOK": "http://h/s3cret", "BALLAST_NOTIFY_SECRET": "s3cret" * 4},
+            "BALLAST_NOTIFY_WEBHOOK must be an https:// address",
+        ),
+        ({"BALLAST_NOTIFY_SECRET": "s3cret"}, "BALLAST_NOTIFY_SECRET must be whsec_ and 24 to 64 bytes"),
+        ({"BALLAST_NOTIFY_MAIL": "ann@example.com"}, "BALLAST_NOTIFY_MAIL must be sent by a mail server: set SMTP_URL"),
     ],
 )
 def test_a_bad_environment_is_one_line(ballast: Ballast, variables: dict[str, str], said: str) -> None:

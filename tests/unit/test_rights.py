@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from graph.approvals import Approval
 from graph.people import Person, Role
 from graph.state import Risk
+from services.policy import Policy
 from services.rights import NEEDS_FOUR_EYES, refusal, visible
 
 KINDS = ("approve", "edit", "reject", "respond", "cancel", "done", "retry", "abandon")
@@ -163,3 +164,15 @@ def test_an_effect_in_doubt_is_seen_by_who_may_settle_it_and_by_who_asked_althou
     assert visible(_person("user", "ann"), in_doubt, FOUR_EYES)
     assert visible(_person("approver"), in_doubt, FOUR_EYES)
     assert not visible(_person("user"), in_doubt, FOUR_EYES)
+
+
+def test_a_policy_file_is_what_the_rights_ask() -> None:
+    policy = Policy.model_validate({"tools": {"pay": {"approvers": ["admin"]}, "mail": {"four_eyes": True}}})
+    mail = replace(_approval("high"), tool="mail")
+
+    assert refusal(_person("approver"), _approval("high"), "approve", policy) == (
+        "pay (high) is decided by admin: bob is approver"
+    )
+    assert refusal(_person("admin"), _approval("high"), "approve", policy) is None
+    assert refusal(_person("admin", "ann"), mail, "approve", policy) is not None
+    assert refusal(_person("approver"), mail, "approve", policy) is None

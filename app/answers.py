@@ -1,0 +1,92 @@
+"""Answers that come with a run: taken where they arrive, so that whoever is too late is told so at once.
+
+The run that is asked for then only goes on with what was decided: it needs no answer, and no checkpoint to fork from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+from langgraph.types import Command
+
+from app.lifespan import Opened
+from graph.approvals import Approval
+from graph.client_input import Answer, answer_in
+from graph.durable import UNCLEAR
+from graph.errors import AlreadyDecided, Forbidden, InvalidDecision, Unanswerable
+from graph.people import Person
+from nodes import decisions
+from services.rights import refusal
+
+GRACE_S = 30.0
+"""How long workers leave the thread to the run that came with the answer."""
+
+PLACE = ("checkpoint_id", "checkpoint_ns", "checkpoint_map")
+"""Where in `configurable` a client names the checkpoint it was shown."""
+
+
+async def take(opened: Opened, person: Person, thread_id: str, asked_for: MutableMapping[str, Any]) -> None:
+    """Take the answer in a run's `command`, all of it or none, and leave a run that goes on.
+
+    Raises:
+        AlreadyDecided: of what its sender was shown something was decided before.
+        Unanswerable: nothing waits, or the answer could mean another question than the open one.
+        Forbidden: the person may not take such a decision.
+        InvalidDecision: it has the wrong shape, or does not fit the call.
+    """
+    command = asked_for.get("command") or {}
+    if not isinstance(command, Mapping) or command.get("resume") is None:
+        return
+    if await opened.owners.of(thread_id) is None:  # never begun, or deleted: the server says so
+        return
+    answer = answer_in(Command(resume=command["resume"]))
+    configurable = (asked_for.get("config") or {}).get("configurable") or {}
+    chosen: dict[str, dict[str, Any]] = {}
+    for given, shown in await _questions(opened, thread_id, answer, configurable.get("checkpoint_id")):
+        chosen |= await _checked(opened, person, given, shown)
+    if chosen:
+        await opened.approvals.decide_all(chosen, by=person.name, grace_s=GRACE_S)
+    asked_for["command"] = {**command, "resume": None} if command.get("update") or command.get("goto") else None
+    for name in PLACE:  # from where the thread stands: a fork from there would lose what came since
+        configurable.pop(name, None)
+
+
+async def _questions(
+    opened: Opened, thread_id: str, answer: Answer, checkpoint_id: str | None
+) -> list[tuple[Any, list[Approval]]]:
+    """Each part of the answer with the calls its sender was shown."""
+    approvals = opened.approvals
+    if answer.by_id:
+        parts = [
+            (given, await approvals.asked_by(thread_id, interrupt_ids=[name])) for name, given in answer.by_id.items()
+        ]
+    else:
+        if not checkpoint_id and (times := await approvals.times_asked(thread_id)) > 1:
+            raise Unanswerable(UNCLEAR.format(times=times))
+        parts = [(answer.bare, await approvals.asked_by(thread_id, checkpoint_id=checkpoint_id))]
+    for _, shown in parts:
+        if not shown:
+            raise Unanswerable(f"thread {thread_id} has no such question: read its state, and answer what it asks now")
+    return parts
+
+
+async def _checked(opened: Opened, person: Person, given: Any, shown: Sequence[Approval]) -> dict[str, dict[str, Any]]:
+    """The decisions by approval id. Positions count only while all that was shown is still open."""
+    taken = decisions.match(given, shown)
+    if taken.problem:
+        raise InvalidDecision(taken.problem)
+    for row in shown if not _by_name(given) else [row for row, _ in taken.decisions]:
+        if row.status != "pending":
+            raise AlreadyDecided(row)
+    for row, decision in taken.decisions:
+        if why := refusal(person, row, decision["type"], opened.settings.policy):
+            raise Forbidden(why)
+    tools = opened.services.tools
+    return {row.id: await decisions.checked(row, decision, tools) for row, decision in taken.decisions}
+
+
+def _by_name(given: Any) -> bool:
+    """Whether each decision names its call: then it means that one, whatever became of the others."""
+    listed = given.get("decisions", [given]) if isinstance(given, Mapping) else given
+    return isinstance(listed, list) and all(isinstance(one, Mapping) and "approval_id" in one for one in listed)
