@@ -71,7 +71,7 @@ async def test_an_invalid_edit_keeps_what_was_typed_and_a_valid_one_is_taken(des
     await quantity.fill("3")
     await entry.get_by_role("button", name="Approve as edited").click()
 
-    await expect(tab.locator("main > .notice")).to_contain_text("Edited")
+    await expect(tab.locator("main > .notice")).to_contain_text("Approved as edited: Order 3 x Floor lamp for 114.75")
     row = desk.row(asked)
     assert row["status"] == "edited"
     assert row["decision"]["args"] == {"item": "Floor lamp", "quantity": 3, "unit_price": 38.25}
@@ -85,7 +85,7 @@ async def test_a_browser_sends_back_what_was_not_touched_to_the_letter(desk: Des
     await entry.get_by_label("Subject").fill("Another")
     await entry.get_by_role("button", name="Approve as edited").click()
 
-    await expect(tab.locator("main > .notice")).to_contain_text("Edited")
+    await expect(tab.locator("main > .notice")).to_contain_text("Approved as edited")
     assert desk.row(asked)["decision"]["args"] == {**args, "subject": "Another"}
 
 
@@ -124,7 +124,7 @@ async def test_answered_in_the_tools_place(desk: Desk, tab: Page) -> None:
     await entry.get_by_label("Answer").fill("we have lamps\nin the cellar")
     await entry.get_by_role("button", name="Send the answer").click()
 
-    await expect(tab.locator("main > .notice")).to_contain_text("Responded")
+    await expect(tab.locator("main > .notice")).to_contain_text("Answered instead")
     assert desk.row(asked)["decision"] == {"type": "respond", "message": "we have lamps\nin the cellar"}
 
 
@@ -220,7 +220,7 @@ async def test_it_works_without_its_script(desk: Desk, browser: Chromium) -> Non
     await tab.get_by_label("Quantity").fill("1")
     await tab.get_by_role("button", name="Approve as edited").click()
 
-    await expect(tab.locator("main > .notice")).to_contain_text("Edited")
+    await expect(tab.locator("main > .notice")).to_contain_text("Approved as edited")
     assert desk.row(asked)["decision"]["args"]["quantity"] == 1
 
 
