@@ -14,7 +14,7 @@ from app.lifespan import Opened
 from graph.approvals import Approval
 from graph.client_input import Answer, answer_in
 from graph.durable import UNCLEAR
-from graph.errors import AlreadyDecided, Forbidden, InvalidDecision, Unanswerable
+from graph.errors import AlreadyDecided, Forbidden, InvalidDecision, NotFound, Unanswerable
 from graph.people import Person
 from nodes import decisions
 from services.rights import refusal
@@ -31,6 +31,7 @@ async def take(opened: Opened, person: Person, thread_id: str, asked_for: Mutabl
 
     Raises:
         AlreadyDecided: of what its sender was shown something was decided before.
+        NotFound: nothing has run on the thread.
         Unanswerable: nothing waits, or the answer could mean another question than the open one.
         Forbidden: the person may not take such a decision.
         InvalidDecision: it has the wrong shape, or does not fit the call.
@@ -38,8 +39,8 @@ async def take(opened: Opened, person: Person, thread_id: str, asked_for: Mutabl
     command = asked_for.get("command") or {}
     if not isinstance(command, Mapping) or command.get("resume") is None:
         return
-    if await opened.owners.of(thread_id) is None:  # never begun, or deleted: the server says so
-        return
+    if await opened.owners.of(thread_id) is None:  # deleted, or not begun: a run that waits to begin may ask yet
+        raise NotFound("question", thread_id, "nothing has run on this thread: send a request, read what it asks")
     answer = answer_in(Command(resume=command["resume"]))
     configurable = (asked_for.get("config") or {}).get("configurable") or {}
     chosen: dict[str, dict[str, Any]] = {}

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import httpx
 from langgraph_sdk import get_client
+from psycopg import errors
+from psycopg_pool import PoolTimeout
 
 from app.lifespan import Opened
 from app.runs import Runs
-from graph.errors import ThreadBusy
+from graph.errors import DatabaseUnavailable, ThreadBusy
 
 TRIES, PAUSE_S = 240, 0.25
 UNKNOWN, BUSY = 404, 409
@@ -37,6 +39,7 @@ async def go_on(opened: Opened, thread_id: str) -> None:
 
     Raises:
         ThreadBusy: it runs already, here or in another process.
+        DatabaseUnavailable: the run stopped for want of one.
     """
     row = await opened.runs.get(thread_id)
     if not (is_uuid(thread_id) and await _by_the_server(thread_id, row.graph if row else "react")):
@@ -59,7 +62,17 @@ async def _by_the_server(thread_id: str, graph_id: str) -> bool:
     failed = ended.get("__error__") if isinstance(ended, dict) else None
     if failed and failed.get("error") == ThreadBusy.__name__:
         raise ThreadBusy(thread_id)
+    if failed and _is_outage(str(failed.get("error"))):
+        raise DatabaseUnavailable(f"thread {thread_id} stopped for want of a database: {failed.get('message')}")
     return True
+
+
+def _is_outage(name: str) -> bool:
+    """Whether an error of this name says that the database was away: then the thread is to go on later."""
+    if name in {DatabaseUnavailable.__name__, PoolTimeout.__name__}:
+        return True
+    kind = getattr(errors, name, None)
+    return isinstance(kind, type) and issubclass(kind, errors.OperationalError)
 
 
 def is_uuid(thread_id: str) -> bool:

@@ -12,6 +12,7 @@ import psycopg
 from procrastinate import App, PsycopgConnector, RetryDecision
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Job
+from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy
 from psycopg_pool import PoolTimeout
 
@@ -47,10 +48,11 @@ async def take_out(pool: Pool, queue: Queue) -> None:
     while True:
         connector = PsycopgConnector(conninfo=pool.conninfo, min_size=1, max_size=min(queue.at_once, 4) + 1)
         app = App(connector=connector)
+        app.job_manager = manager = _Manager(connector)
         queue.add_tasks(app)
         try:
             async with app.open_async(), asyncio.TaskGroup() as tasks:
-                recovering = tasks.create_task(_recover(app, queue.name))
+                recovering = tasks.create_task(_recover(manager, queue.name))
                 await _work(app, queue)
                 recovering.cancel()  # a part of the worker failed, mostly for want of a database
         except* AWAY as group:
@@ -71,14 +73,35 @@ async def _work(app: App, queue: Queue) -> None:
     )
 
 
-async def _recover(app: App, name: str) -> None:
-    """Put back the jobs of workers that died."""
+async def _recover(manager: _Manager, name: str) -> None:
+    """Show that this worker lives, until it has stopped; put back the jobs of workers that died."""
     while True:
-        for job in await app.job_manager.get_stalled_jobs(queue=name, seconds_since_heartbeat=STALLED_S):
+        await manager.beat()
+        for job in await manager.get_stalled_jobs(queue=name, seconds_since_heartbeat=STALLED_S):
             _log.info("job %s was cut off: it is done again", job.id)
             with suppress(ConnectorException):  # another worker was first
-                await app.job_manager.retry_job(job)
+                await manager.retry_job(job)
         await asyncio.sleep(HEARTBEAT_S)
+
+
+class _Manager(JobManager):
+    """Knows its worker, to show that it lives.
+
+    procrastinate's own heartbeat ends unnoticed with the first connection that is cut under it, and as soon as the
+    worker is asked to stop. Its jobs were then done again by others while it was still at them.
+    """
+
+    _worker: int | None = None
+
+    async def register_worker(self) -> int:
+        """See `JobManager.register_worker`."""
+        self._worker = await super().register_worker()
+        return self._worker
+
+    async def beat(self) -> None:
+        """Note that the worker lives, once there is one."""
+        if self._worker is not None:
+            await self.update_heartbeat(self._worker)
 
 
 class WhenCutOff(BaseRetryStrategy):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
+from langgraph._internal._constants import CONFIG_KEY_RESUME_MAP, CONFIG_KEY_RESUMING, CONFIG_KEY_SCRATCHPAD
 from langgraph.graph import END, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, StateUpdate
@@ -46,6 +47,10 @@ UNCLEAR = (
     "this thread was asked {times} times since its last request, and the answer does not say which it means: "
     "resume by interrupt id, or from the checkpoint you were shown"
 )
+
+ANSWERING = {CONFIG_KEY_RESUME_MAP, CONFIG_KEY_RESUMING, CONFIG_KEY_SCRATCHPAD}
+"""Where LangGraph hands answers down to its own subgraphs. What a client puts there would be an answer that nobody has
+looked at."""
 
 OpenEngine = Callable[[], Awaitable[Engine]]
 
@@ -180,7 +185,8 @@ async def _held(
 
 def _claimed(config: Any, claim: int | None) -> RunnableConfig:
     given: RunnableConfig = dict(config or {})  # type: ignore[assignment]  # a caller's, not checked
-    given["configurable"] = {**given.get("configurable", {}), CLAIM_KEY: claim}
+    kept = {name: value for name, value in given.get("configurable", {}).items() if name not in ANSWERING}
+    given["configurable"] = {**kept, CLAIM_KEY: claim}
     return given
 
 
