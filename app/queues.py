@@ -57,6 +57,8 @@ async def take_out(pool: Pool, queue: Queue) -> None:
                 recovering.cancel()  # a part of the worker failed, mostly for want of a database
         except* AWAY as group:
             _log.warning("no database for jobs, trying again: %s", _line(group.exceptions[0]))
+        except* Exception:  # noqa: BLE001 - deadlines are kept whatever broke here
+            _log.exception("taking out jobs of %s failed, trying again", queue.name)
         await asyncio.sleep(AWAY_S)
 
 

@@ -43,8 +43,15 @@ async def _behind_the_server(everything: Opened) -> None:
         _log.warning("the server did not answer: no timers, and threads of before its start may be missing")
         return
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(restore_threads(everything.saver))
+        tasks.create_task(_restored(everything.saver))
         tasks.create_task(work(everything, partial(go_on, everything)))
+
+
+async def _restored(saver: PostgresSaver) -> None:
+    try:
+        await restore_threads(saver)
+    except Exception:  # noqa: BLE001 - deadlines are kept all the same
+        _log.exception("threads of before this start are missing until the next")
 
 
 async def engine() -> Opened:

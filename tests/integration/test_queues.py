@@ -91,3 +91,30 @@ async def test_a_job_is_not_done_again_while_its_worker_is_at_it(
     one.cancel()
     other.cancel()
     await asyncio.wait([one, other])
+
+
+async def test_jobs_are_taken_out_again_after_a_part_of_the_worker_broke(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = queues._work, asyncio.Event()
+
+    async def breaks_once(app: App, queue: Queue) -> None:
+        if not broken.is_set():
+            broken.set()
+            raise RuntimeError("nobody foresaw this")
+        await whole(app, queue)
+
+    monkeypatch.setattr(queues, "_work", breaks_once)
+    monkeypatch.setattr(queues, "AWAY_S", 0.0)
+    slow = Slow()
+    taking = asyncio.create_task(take_out(pool, slow.queue))
+    await broken.wait()
+    async with pool.connection() as connection:
+        await connection.execute(PUT_IN)
+
+    async with asyncio.timeout(20):
+        await slow.begun.wait()
+
+    slow.over.set()
+    taking.cancel()
+    await asyncio.wait([taking])
