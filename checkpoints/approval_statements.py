@@ -65,12 +65,13 @@ WHERE id = %s AND (status = 'pending' OR (
 )) RETURNING {COLUMNS}
 """  # noqa: S608 - COLUMNS is a constant
 
-# The row is locked first: of two answers to the same calls one waits for the other, in the order of the ids.
+# The row is locked first, by all in the order of the ids: of two answers to the same calls, or an answer and the timer,
+# one waits for the other.
 LOCK = "SELECT id FROM approvals WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
 RELEASE_DUE = f"""
 WITH due AS (
     SELECT id AS due_id, deadline + %(overdue_s)s::float8 * interval '1 second' < now() AS too_late FROM approvals
-    WHERE thread_id = %(thread_id)s AND status = 'pending' AND deadline <= now() FOR UPDATE
+    WHERE thread_id = %(thread_id)s AND status = 'pending' AND deadline <= now() ORDER BY id FOR UPDATE
 )
 UPDATE approvals SET
     status = CASE WHEN too_late THEN 'expired' ELSE 'approved' END,

@@ -308,6 +308,24 @@ async def test_two_who_decide_the_same_calls_in_another_order_do_not_lock_each_o
     assert sum(ends) == 1
 
 
+async def test_an_answer_and_the_timer_do_not_lock_each_other_out(runs: Runs, script: Script, services: Opened) -> None:
+    mails = [("send_email", {**MAIL[1], "subject": f"{number}"}) for number in range(6)]
+    await runs.start("go", thread_id="t", context=script(calls(*mails), say("done")))
+    await _due(services)
+    ids = sorted(row.id for row in await services.approvals.find(thread_id="t"))
+    waits = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+
+    async with services.pool.connection() as connection, connection.transaction():  # in the middle of taking an answer
+        await connection.execute("SELECT FROM approvals WHERE id = %s FOR UPDATE", (ids[0],))
+        timer = asyncio.create_task(services.approvals.release_due("t", overdue_s=60))
+        async with asyncio.timeout(20):
+            while not (await (await connection.execute(waits)).fetchone() or {"n": 0})["n"]:
+                pass
+        await connection.execute("SELECT FROM approvals WHERE id = ANY(%s) ORDER BY id FOR UPDATE", (ids,))
+
+    assert {row.status for row in await timer} == {"approved"}
+
+
 async def test_a_decision_by_whoever_goes_on_itself_leaves_the_thread_to_them_for_a_while(
     runs: Runs, script: Script, services: Opened
 ) -> None:
