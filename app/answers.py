@@ -43,9 +43,12 @@ async def take(opened: Opened, person: Person, thread_id: str, asked_for: Mutabl
         raise NotFound("question", thread_id, "nothing has run on this thread: send a request, read what it asks")
     answer = answer_in(Command(resume=command["resume"]))
     configurable = (asked_for.get("config") or {}).get("configurable") or {}
-    chosen: dict[str, dict[str, Any]] = {}
+    taken: list[tuple[str, dict[str, Any]]] = []
     for given, shown in await _questions(opened, thread_id, answer, configurable.get("checkpoint_id")):
-        chosen |= await _checked(opened, person, given, shown)
+        taken += await _checked(opened, person, given, shown)
+    chosen = dict(taken)
+    if len(chosen) < len(taken):
+        raise InvalidDecision("the answer decides a call more than once: say one thing of each")
     if chosen:
         await opened.approvals.decide_all(chosen, by=person.name, grace_s=GRACE_S)
     asked_for["command"] = {**command, "resume": None} if command.get("update") or command.get("goto") else None
@@ -72,8 +75,10 @@ async def _questions(
     return parts
 
 
-async def _checked(opened: Opened, person: Person, given: Any, shown: Sequence[Approval]) -> dict[str, dict[str, Any]]:
-    """The decisions by approval id. Positions count only while all that was shown is still open."""
+async def _checked(
+    opened: Opened, person: Person, given: Any, shown: Sequence[Approval]
+) -> list[tuple[str, dict[str, Any]]]:
+    """The decisions with approval ids. Positions count only while all that was shown is still open."""
     taken = decisions.match(given, shown)
     if taken.problem:
         raise InvalidDecision(taken.problem)
@@ -84,7 +89,7 @@ async def _checked(opened: Opened, person: Person, given: Any, shown: Sequence[A
         if why := refusal(person, row, decision["type"], opened.settings.policy):
             raise Forbidden(why)
     tools = opened.services.tools
-    return {row.id: await decisions.checked(row, decision, tools) for row, decision in taken.decisions}
+    return [(row.id, await decisions.checked(row, decision, tools)) for row, decision in taken.decisions]
 
 
 def _by_name(given: Any) -> bool:

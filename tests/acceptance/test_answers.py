@@ -206,6 +206,17 @@ async def test_an_answer_of_the_wrong_shape_is_422_and_decides_nothing(waiting: 
     assert await thread.asked() == shown
 
 
+async def test_an_answer_that_says_two_things_of_one_call_decides_nothing(waiting: Any) -> None:
+    thread = await waiting([PAY])
+    with psycopg.connect(thread.server.database_url) as connection:
+        [(named,)] = connection.execute("SELECT id FROM approvals WHERE thread_id = %s", (thread.id,)).fetchall()
+
+    end = await thread.answer({"decisions": [REJECT, {**APPROVE, "approval_id": named}]})
+
+    assert end.status_code == 422
+    assert thread.rows() == {"pay_invoice": "pending"}
+
+
 async def test_of_an_answer_with_one_bad_decision_nothing_is_taken(waiting: Any) -> None:
     thread = await waiting([MAIL, PAY])
     bad = {"type": "edit", "edited_action": {"name": "pay_invoice", "args": {**PAY["args"], "amount": -1}}}
