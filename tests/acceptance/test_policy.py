@@ -106,3 +106,14 @@ def test_what_the_example_raises_is_asked_with_its_reason_and_a_persons_payment_
 
     [again] = json.loads(ballast("approvals", "list", "--thread", "u", "--json").stdout)
     assert (again["risk"], again["reason"]) == ("high", "pays money to someone; a second person must agree")
+
+
+def test_four_eyes_bind_who_asked_on_the_command_line_too(ballast: Ballast, script: Script, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("tools: {pay_invoice: {four_eyes: true}}")
+    asked = ballast("run", "pay", "--model", script({"tool_calls": [PAY]}, {"content": "Paid."}), "--json")
+    approval = json.loads(asked.stdout)["approvals"][0]["id"]
+
+    one_line(ballast("approvals", "approve", approval, BALLAST_POLICY=str(path)), 2, "pay_invoice needs four eyes")
+
+    assert ballast("approvals", "reject", approval, BALLAST_POLICY=str(path)).returncode == 0
