@@ -11,6 +11,7 @@ from typing import Any
 from langgraph.types import Command
 
 from app.lifespan import Opened
+from checkpoints import jobs
 from graph.approvals import Approval
 from graph.client_input import Answer, answer_in
 from graph.durable import UNCLEAR
@@ -18,9 +19,6 @@ from graph.errors import AlreadyDecided, Forbidden, InvalidDecision, NotFound, U
 from graph.people import Person
 from nodes import decisions
 from services.rights import refusal
-
-GRACE_S = 30.0
-"""How long workers leave the thread to the run that came with the answer."""
 
 PLACE = ("checkpoint_id", "checkpoint_ns", "checkpoint_map")
 """Where in `configurable` a client names the checkpoint it was shown."""
@@ -50,7 +48,7 @@ async def take(opened: Opened, person: Person, thread_id: str, asked_for: Mutabl
     if len(chosen) < len(taken):
         raise InvalidDecision("the answer decides a call more than once: say one thing of each")
     if chosen:
-        await opened.approvals.decide_all(chosen, by=person.name, grace_s=GRACE_S)
+        await opened.approvals.decide_all(chosen, by=person.name, grace_s=jobs.GRACE_S)
     asked_for["command"] = {**command, "resume": None} if command.get("update") or command.get("goto") else None
     for name in PLACE:  # from where the thread stands: a fork from there would lose what came since
         configurable.pop(name, None)

@@ -101,9 +101,16 @@ async def _take_answer(person: Person, thread_id: str, asked_for: dict[str, Any]
 
 @auth.on.threads.update
 async def update_thread(ctx: types.AuthContext, value: types.ThreadsUpdate) -> Filter:
-    """Also a state edited, a run cancelled. The owner stays."""
+    """Also a state edited, a run cancelled. The owner stays; whoever may have edited counts as an author."""
+    person, thread_id = person_of(ctx), value.get("thread_id")
     _without_owner(value.get("metadata"))
-    return _own(person_of(ctx))
+    if thread_id is not None and await _owner(person, thread_id) is not None:
+        runs = (await engine()).runs
+        if value.get("action"):  # no worker goes on with what a person stopped
+            await runs.cancelled(str(thread_id))
+        else:
+            await runs.edited(str(thread_id), by=person.name)
+    return _own(person)
 
 
 @auth.on.threads.read

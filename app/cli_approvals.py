@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 approvals_app = typer.Typer(help="Calls that wait for a person, and deciding them.")
 
-GRACE_S = 30.0
-"""How long a worker leaves a thread to the process that decided and goes on with it itself."""
-
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="One or more approval ids.")]
 Message = Annotated[str | None, typer.Option("--message", "-m", help="What to tell the agent.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Also go on with the thread in this process.")]
@@ -131,11 +128,12 @@ def _decide(ids: list[str], decision: dict[str, Any], resume: bool, as_json: boo
 
     async def do(services: Opened) -> Any:
         from app.runs import Runs
+        from checkpoints import jobs
         from graph.context import Context
 
         # All are checked before the first is decided: a typing error in one leaves the others open.
         wanted = [await _checked(services, approval_id, decision) for approval_id in ids]
-        grace_s = GRACE_S if resume else 0.0
+        grace_s = jobs.GRACE_S if resume else 0.0
         rows = await services.approvals.decide_all(dict(zip(ids, wanted, strict=True)), by=person(), grace_s=grace_s)
         if not resume:
             return [report.shape(row) for row in rows]

@@ -13,23 +13,22 @@ from psycopg_pool import PoolTimeout
 
 from app.lifespan import Opened
 from app.runs import Runs
-from graph.errors import DatabaseUnavailable, ThreadBusy
+from graph.errors import BallastError, DatabaseUnavailable, ThreadBusy, ThreadTaken
 
-TRIES, PAUSE_S = 240, 0.25
+PAUSE_S = 0.25
 UNKNOWN, BUSY = 404, 409
 
 
-async def answers() -> bool:
-    """Whether this process' server takes requests; waits while it starts."""
+async def answering() -> None:
+    """Wait until this process' server takes requests."""
     client = get_client()
-    for _ in range(TRIES):
+    while True:
         try:
             await client.http.get("/ok")
         except httpx.HTTPError:
             await asyncio.sleep(PAUSE_S)
         else:
-            return True
-    return False
+            return
 
 
 async def go_on(opened: Opened, thread_id: str) -> None:
@@ -39,7 +38,9 @@ async def go_on(opened: Opened, thread_id: str) -> None:
 
     Raises:
         ThreadBusy: it runs already, here or in another process.
+        ThreadTaken: another process has taken it over.
         DatabaseUnavailable: the run stopped for want of one.
+        BallastError: it stopped by another error.
     """
     row = await opened.runs.get(thread_id)
     if not (is_uuid(thread_id) and await _by_the_server(thread_id, row.graph if row else "react")):
@@ -56,14 +57,18 @@ async def _by_the_server(thread_id: str, graph_id: str) -> bool:
     except httpx.HTTPStatusError as error:
         if error.response.status_code == UNKNOWN:
             return False
-        if error.response.status_code == BUSY:
+        if error.response.status_code == BUSY or error.response.is_server_error:  # the next job tries again
             raise ThreadBusy(thread_id) from None
         raise
     failed = ended.get("__error__") if isinstance(ended, dict) else None
     if failed and failed.get("error") == ThreadBusy.__name__:
         raise ThreadBusy(thread_id)
+    if failed and failed.get("error") == ThreadTaken.__name__:
+        raise ThreadTaken(thread_id)
     if failed and _is_outage(str(failed.get("error"))):
         raise DatabaseUnavailable(f"thread {thread_id} stopped for want of a database: {failed.get('message')}")
+    if failed:  # as in a worker of its own: the job is kept as failed
+        raise BallastError(f"thread {thread_id} stopped: {failed.get('error')}: {failed.get('message')}")
     return True
 
 

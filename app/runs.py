@@ -150,6 +150,7 @@ class Runs:
                     self.progress(node, change)
         except asyncio.CancelledError:
             stopped = True  # ctrl-C: what is stored stays, the caller is told how to go on
+            await self.opened.runs.cancelled(thread_id)  # no worker goes on with what a person stopped
         snapshot = await self.graph.aget_state(_config(thread_id))
         result = await report(self.opened, snapshot)
         if stopped and outcome_of(snapshot) is None:

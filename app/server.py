@@ -10,7 +10,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from app import loop
-from app.going_on import answers, go_on
+from app.going_on import answering, go_on
 from app.lifespan import Opened, opened
 from app.restore import restore_threads
 from app.standing import standing
@@ -39,9 +39,7 @@ async def checkpointer() -> AsyncIterator[PostgresSaver]:
 
 async def _behind_the_server(everything: Opened) -> None:
     """Once it answers: bring back the threads it forgot, fire timers, and go on with what was decided elsewhere."""
-    if not await answers():
-        _log.warning("the server did not answer: no timers, and threads of before its start may be missing")
-        return
+    await answering()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_restored(everything.saver))
         tasks.create_task(work(everything, partial(go_on, everything)))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from procrastinate import App, JobContext
+from procrastinate import App
 
 from app import notifications
 from app.lifespan import Opened
@@ -34,9 +34,9 @@ async def work(opened: Opened, go_on: GoOn, *, at_once: int = AT_ONCE) -> None:
     """Take out jobs until cancelled, through every restart of Postgres."""
 
     def add_tasks(app: App) -> None:
-        @app.task(name=jobs.ADVANCE, queue=jobs.QUEUE, pass_context=True, retry=WhenCutOff())
-        async def task(context: JobContext, thread_id: str, *, cut_off: bool = False) -> None:
-            await advance(opened, go_on, thread_id, cut_off=cut_off or context.job.attempts > 0)
+        @app.task(name=jobs.ADVANCE, queue=jobs.QUEUE, retry=WhenCutOff())
+        async def task(thread_id: str) -> None:
+            await advance(opened, go_on, thread_id)
 
     threads = Queue(name=jobs.QUEUE, add_tasks=add_tasks, at_once=at_once, poll_s=POLL_S)
     async with asyncio.TaskGroup() as tasks:
@@ -44,22 +44,19 @@ async def work(opened: Opened, go_on: GoOn, *, at_once: int = AT_ONCE) -> None:
             tasks.create_task(take_out(opened.pool, queue))
 
 
-async def advance(opened: Opened, go_on: GoOn, thread_id: str, *, cut_off: bool) -> None:
-    """Release what is due in the thread, and go on with what was decided in it.
-
-    `cut_off`: an earlier try at this job did not end, so the run that it began may need to go on.
-    """
+async def advance(opened: Opened, go_on: GoOn, thread_id: str) -> None:
+    """Release what is due in the thread, and go on with what was decided in it, or with a run that was cut off."""
     released = await opened.approvals.release_due(thread_id, overdue_s=opened.settings.overdue_seconds)
     for row in released:
         _log.info("thread %s: %s %s at its deadline", thread_id, row.tool, row.status)
-    if not (released or cut_off or await opened.approvals.to_apply(thread_id)):
+    if not (released or await opened.approvals.to_go_on(thread_id)):
         return
     try:
         await go_on(thread_id)
     except ThreadTaken:  # another process goes on with it
         return
-    except ThreadBusy:  # a job of its own: this one was not cut off, and must not resume what a person stops meanwhile
-        await opened.approvals.advance_later(thread_id, BUSY_S, cut_off=cut_off)
+    except ThreadBusy:
+        await opened.approvals.advance_later(thread_id, BUSY_S)
     else:
         run = await opened.runs.get(thread_id)
         _log.info("thread %s: %s", thread_id, run.outcome if run else "gone")

@@ -16,7 +16,8 @@ STATUS = {
 
 COLUMNS = (
     "id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, status, decision, "
-    "decided_by, decided_at, applied_at, created_at, effect_key, effect_holder, requester, origins"
+    "decided_by, decided_at, applied_at, created_at, effect_key, effect_holder, requester, authors, "
+    "origins"
 )
 
 SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
@@ -39,10 +40,11 @@ IN_LEDGER = "SELECT key FROM effects WHERE thread_id = %s AND key = ANY(%s)"
 UPSERT = """
 INSERT INTO approvals
     (id, thread_id, interrupt_id, call_id, tool, args, risk, reason, deadline, effect_key, effect_holder, origins,
-     requester)
+     requester, authors)
 VALUES (%(id)s, %(thread_id)s, %(interrupt_id)s, %(call_id)s, %(tool)s, %(args)s, %(risk)s, %(reason)s,
         now() + %(window_s)s::float8 * interval '1 second', %(effect_key)s, %(effect_holder)s, %(origins)s,
-        coalesce((SELECT requester FROM runs WHERE thread_id = %(thread_id)s), ''))
+        coalesce((SELECT requester FROM runs WHERE thread_id = %(thread_id)s), ''),
+        coalesce((SELECT authors FROM runs WHERE thread_id = %(thread_id)s), '{}'))
 ON CONFLICT (id) DO UPDATE SET interrupt_id = EXCLUDED.interrupt_id WHERE approvals.status = 'pending'
 RETURNING xmax = 0 AS is_new
 """
@@ -78,11 +80,13 @@ UPDATE approvals SET
     decision = CASE WHEN too_late THEN %(expire)s ELSE %(approve)s END, decided_by = 'timer', decided_at = now()
 FROM due WHERE id = due_id RETURNING {COLUMNS}
 """  # noqa: S608 - as above
-TO_APPLY = """
+# A run that neither ended nor waits was cut off, or goes on elsewhere: then it is busy. One that a person stopped has
+# an outcome.
+TO_GO_ON = """
 SELECT EXISTS (
-    SELECT 1 FROM approvals WHERE thread_id = %s AND applied_at IS NULL AND status <> 'pending'
+    SELECT 1 FROM approvals WHERE thread_id = %(thread_id)s AND applied_at IS NULL AND status <> 'pending'
       AND NOT (status = 'cancelled' AND decided_by = 'ballast')
-) AS waiting
+) OR EXISTS (SELECT 1 FROM runs WHERE thread_id = %(thread_id)s AND outcome IS NULL) AS something
 """
 
 OVERRULED = f"UPDATE approvals SET decision = %s WHERE id = %s RETURNING {COLUMNS}"  # noqa: S608 - as above

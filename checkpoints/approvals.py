@@ -110,17 +110,17 @@ class PostgresApprovals:
             return await (await cursor.execute(sql.RELEASE_DUE, values)).fetchall()
 
     @patient
-    async def to_apply(self, thread_id: str) -> bool:
-        """Whether something was decided that no run of the thread has taken over yet."""
+    async def to_go_on(self, thread_id: str) -> bool:
+        """Whether a decision waits for a run of the thread to take it over, or a run of it was cut off."""
         async with self._pool.connection() as connection:
-            row = await (await connection.execute(sql.TO_APPLY, (thread_id,))).fetchone()
-        return bool(row and row["waiting"])
+            row = await (await connection.execute(sql.TO_GO_ON, {"thread_id": thread_id})).fetchone()
+        return bool(row and row["something"])
 
-    async def advance_later(self, thread_id: str, seconds: float, *, cut_off: bool) -> None:
+    async def advance_later(self, thread_id: str, seconds: float) -> None:
         """Have a worker look at the thread again, by Postgres' clock. See `checkpoints.jobs.advance`."""
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=dict_row)
-            await jobs.advance(cursor, thread_id, in_s=seconds, cut_off=cut_off)
+            await jobs.advance(cursor, thread_id, in_s=seconds)
 
     async def tell_later(self, way: str, args: dict[str, Any], seconds: float) -> None:
         """Have an approval told by one way once more, by Postgres' clock."""

@@ -14,6 +14,9 @@ from psycopg.types.json import Jsonb
 QUEUE = "threads"
 """Jobs that go on with a thread."""
 
+GRACE_S = 30.0
+"""How long a thread is left to the process that took a decision and goes on with it itself, in seconds."""
+
 ADVANCE = "advance"
 """Release what is due in a thread, and go on with what was decided."""
 
@@ -43,12 +46,9 @@ class Notices:
 NOBODY = Notices()
 
 
-async def advance(cursor: Cursor, thread_id: str, *, in_s: float = 0.0, cut_off: bool = False) -> None:
-    """Have a worker or server go on with the thread, `in_s` seconds from now by Postgres' clock.
-
-    `cut_off`: a run of it did not end, and goes on even when nothing is left to decide or to apply.
-    """
-    await _defer(cursor, QUEUE, ADVANCE, {"thread_id": thread_id, "cut_off": cut_off}, in_s)
+async def advance(cursor: Cursor, thread_id: str, *, in_s: float = 0.0) -> None:
+    """Have a worker or server go on with the thread, `in_s` seconds from now by Postgres' clock."""
+    await _defer(cursor, QUEUE, ADVANCE, {"thread_id": thread_id}, in_s)
 
 
 async def tell(cursor: Cursor, approval_id: str, notices: Notices) -> None:

@@ -115,8 +115,8 @@ COPY: tuple[LiteralString, ...] = (
     """,
     # Whose it is, and what for; what it spent is the original's.
     """
-    INSERT INTO runs (thread_id, owner, requester, graph, task, outcome)
-    SELECT %(target)s, owner, requester, graph, task, outcome FROM runs WHERE thread_id = %(source)s
+    INSERT INTO runs (thread_id, owner, requester, authors, graph, task, outcome)
+    SELECT %(target)s, owner, requester, authors, graph, task, outcome FROM runs WHERE thread_id = %(source)s
     ON CONFLICT (thread_id) DO NOTHING
     """,
 )

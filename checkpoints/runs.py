@@ -20,10 +20,14 @@ COLUMNS = (
     "started_at, updated_at"
 )
 BEGUN = """
-INSERT INTO runs (thread_id, owner, requester, graph, task)
-VALUES (%(thread_id)s, %(sender)s, %(sender)s, %(graph)s, %(task)s)
+INSERT INTO runs (thread_id, owner, requester, authors, graph, task)
+VALUES (%(thread_id)s, %(sender)s, %(sender)s, ARRAY[%(sender)s::text], %(graph)s, %(task)s)
 ON CONFLICT (thread_id) DO UPDATE SET
-    outcome = NULL, updated_at = now(), task = EXCLUDED.task, requester = EXCLUDED.requester
+    outcome = NULL, updated_at = now(), task = EXCLUDED.task, requester = EXCLUDED.requester,
+    authors = array_remove(runs.authors, %(sender)s::text) || ARRAY[%(sender)s::text]
+"""
+EDITED = """
+UPDATE runs SET authors = array_remove(authors, %(by)s::text) || ARRAY[%(by)s::text] WHERE thread_id = %(thread_id)s
 """
 # One that had ended stays so: nothing of it is left to run.
 GOES_ON = """
@@ -96,6 +100,12 @@ class PostgresRuns:
         """See `graph.records.RunRecords.cancelled`."""
         async with self._pool.connection() as connection:
             await connection.execute(ENDED, ("cancelled", thread_id))
+
+    @patient
+    async def edited(self, thread_id: str, *, by: str) -> None:
+        """Note that someone may have edited the thread's state: what it does next is theirs too."""
+        async with self._pool.connection() as connection:
+            await connection.execute(EDITED, {"thread_id": thread_id, "by": by})
 
     @patient
     async def list(self, *, owner: str | None = None, limit: int = 50, before: RunRow | None = None) -> list[RunRow]:

@@ -42,6 +42,8 @@ class Approval:
     """The attempt at it that is in doubt: a decision settles no later one."""
     requester: str = ""
     """Who sent the request the call belongs to; empty when that is not known."""
+    authors: list[str] = field(default_factory=list)
+    """All who had a hand in the thread until the call was asked about: who sent requests or edited its state."""
     origins: dict[str, list[str]] | None = None
     """For each argument where its value was found, in words for a person."""
 

@@ -18,9 +18,9 @@ from graph import client_input
 from graph.approvals import Approvals
 from graph.client_input import Answer
 from graph.context import Context, Run, Services, Tools, limits_by_tool
-from graph.errors import AlreadyDecided, BadSetting
+from graph.errors import AlreadyDecided, BadSetting, Unanswerable
 from graph.state import Input, State
-from nodes.decisions import sender
+from nodes.decisions import SENDER, sender
 from nodes.finish import not_run
 
 SUPER_STEPS = 100_000
@@ -47,6 +47,9 @@ UNCLEAR = (
     "this thread was asked {times} times since its last request, and the answer does not say which it means: "
     "resume by interrupt id, or from the checkpoint you were shown"
 )
+
+TAKEN_EARLIER = "an answer of someone who was identified is taken where it arrives (app/answers.py), not by the run"
+"""Only there is it asked whether they may give it: what comes past it is no answer."""
 
 ANSWERING = {CONFIG_KEY_RESUME_MAP, CONFIG_KEY_RESUMING, CONFIG_KEY_SCRATCHPAD}
 """Where LangGraph hands answers down to its own subgraphs. What a client puts there would be an answer that nobody has
@@ -89,6 +92,8 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
             bare_answer=answer.bare,
         )
         check_tool_limits(run.explicit.get("tool_limits", run.services.defaults.tool_limits), run.services.tools)
+        if answer != Answer() and configurable.get(SENDER):
+            raise Unanswerable(TAKEN_EARLIER)
         input = client_input.checked(input, run.settings())  # noqa: A001
         thread_id = configurable.get("thread_id")
         stream: Any = super().astream  # Any: its overloads do not know that nodes receive a Run

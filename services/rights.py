@@ -43,8 +43,8 @@ def refusal(person: Person, approval: Approval, kind: str, policy: Policy) -> st
     if kind in NEEDS_FOUR_EYES and policy.four_eyes(approval.tool):
         if not approval.requester:
             return f"{approval.tool} needs four eyes, and who asked for this call is not known: reject or cancel it"
-        if asked:
-            return f"{approval.tool} needs four eyes: {person.name} asked for it, so somebody else must {kind} it"
+        if asked or person.name in approval.authors:
+            return f"{approval.tool} needs four eyes: {person.name} had a hand in it, so somebody else must {kind} it"
     if person.role == "admin":
         return None
     named = policy.approvers(approval.tool, approval.risk)

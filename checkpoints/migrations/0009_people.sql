@@ -1,6 +1,7 @@
 -- People in the loop: who asked, where arguments came from, what happened when, and a list of runs.
 ALTER TABLE approvals
     ADD COLUMN requester TEXT NOT NULL DEFAULT '',  -- who sent the request the call belongs to; '' when not known
+    ADD COLUMN authors TEXT[] NOT NULL DEFAULT '{}',  -- all who had a hand in the thread until then
     ADD COLUMN origins JSON,  -- for each argument where its value was found
     DROP CONSTRAINT approvals_status_check,
     ADD CONSTRAINT approvals_status_check CHECK (status IN (
@@ -19,7 +20,7 @@ CREATE TABLE audit (
     approval_id TEXT NOT NULL,
     thread_id TEXT NOT NULL,
     tool TEXT NOT NULL,
-    args_sha256 TEXT NOT NULL,  -- of the arguments as JSON, keys sorted: those asked about, seen, or let run
+    args_sha256 TEXT NOT NULL,  -- of the arguments as they are stored: those asked about, seen, or let run
     status TEXT NOT NULL  -- of the approval after it
 );
 CREATE INDEX audit_thread ON audit (thread_id, id);
@@ -40,6 +41,7 @@ CREATE TABLE runs (
     position BIGINT GENERATED ALWAYS AS IDENTITY,
     owner TEXT NOT NULL,  -- who began the thread
     requester TEXT NOT NULL,  -- who sent its newest request
+    authors TEXT[] NOT NULL DEFAULT '{}',  -- all who sent a request or edited its state
     graph TEXT NOT NULL,
     task TEXT NOT NULL,  -- the newest request, shortened
     outcome TEXT,  -- NULL while it runs, and when it was cut off

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,8 +10,9 @@ from uuid import uuid4
 import pytest
 import yaml
 
-from tests.acceptance.conftest import Server, SignIn, client_of
+from tests.acceptance.conftest import Server, SignIn, client_of, running
 from tests.acceptance.test_answers import APPROVE, GO, PAY
+from tests.forks import Forks
 
 ANSWER = {"decisions": [APPROVE]}
 REACT = {"assistant_id": "react"}
@@ -67,3 +69,33 @@ def test_a_question_that_is_not_asked_yet_can_not_be_answered_ahead(
         ann.get(f"/threads/{thread}/runs/{run['run_id']}/join")
         assert ahead.status_code in {403, 404}  # 403 when the run has begun before
         assert len(_asked(ann.get(f"/threads/{thread}/state").json())) == 1
+
+
+def test_whoever_edits_a_thread_to_ask_for_a_payment_is_no_second_pair_of_eyes(
+    server_url: str, tmp_path: Path, forks: Forks
+) -> None:
+    policy, idle = tmp_path / "policy.yaml", tmp_path / "idle.yaml"
+    policy.write_text("tools: {pay_invoice: {four_eyes: true}}")
+    idle.write_text(yaml.safe_dump({"turns": [{"content": "done"}, {"content": "done"}]}))
+    call = {"id": "c1", "name": PAY["name"], "args": PAY["args"]}
+    asks = {**call, "risk": "high", "reason": "r", "status": "ask"}
+    said = [{"role": "user", "content": "pay"}, {"role": "ai", "content": "", "tool_calls": [call]}]
+    values = {"messages": said, "outcome": None, "calls": [asks]}
+    with running(server_url, tmp_path, BALLAST_POLICY=str(policy)) as server:
+        sign_in = SignIn(forks=forks, database_url=server.database_url)
+        names = ("ann", "user"), ("root", "admin"), ("eve", "admin")
+        with ExitStack() as stack:
+            ann, root, eve = (stack.enter_context(client_of(server, sign_in.token(*name))) for name in names)
+            thread = ann.post("/threads", json={}).json()["thread_id"]
+            context = {"model": f"scripted:{idle}"}
+            ann.post(f"/threads/{thread}/runs/wait", json={**REACT, "input": GO, "context": context})
+            root.post(f"/threads/{thread}/state", json={"values": values, "as_node": "reason"}).raise_for_status()
+            root.post(f"/threads/{thread}/runs/wait", json={**REACT, "input": None})
+            [interrupt] = _asked(root.get(f"/threads/{thread}/state").json())
+            answer = {**REACT, "command": {"resume": {interrupt: ANSWER}}}
+
+            alone = root.post(f"/threads/{thread}/runs/wait", json=answer)
+            together = eve.post(f"/threads/{thread}/runs/wait", json=answer)
+
+    assert (alone.status_code, together.status_code) == (403, 200)
+    assert "needs four eyes: root had a hand in it" in alone.json()["detail"]

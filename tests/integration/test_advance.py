@@ -38,8 +38,8 @@ async def _jobs(services: Opened) -> list[dict[str, Any]]:
     return rows
 
 
-async def _advance(services: Opened, runs: Runs, *, cut_off: bool = False) -> None:
-    await advance(services, runs.advance, "t", cut_off=cut_off)
+async def _advance(services: Opened, runs: Runs) -> None:
+    await advance(services, runs.advance, "t")
 
 
 async def _nobody(thread_id: str) -> None:
@@ -90,7 +90,7 @@ async def test_a_job_that_comes_before_the_deadline_changes_nothing(
 ) -> None:
     await runs.start("go", thread_id="t", context=script(calls(MAIL), say("done")))
 
-    await advance(services, _nobody, "t", cut_off=False)
+    await advance(services, _nobody, "t")
 
     assert [row.status for row in await services.approvals.find(thread_id="t")] == ["pending"]
 
@@ -111,8 +111,8 @@ async def test_a_job_that_comes_twice_sends_once(runs: Runs, script: Script, ser
     await _due(services)
 
     await _advance(services, runs)
-    await advance(services, _nobody, "t", cut_off=False)
-    await _advance(services, runs, cut_off=True)
+    await advance(services, _nobody, "t")
+    await _advance(services, runs)
 
     assert await _sent(services) == ["send_email"]
     assert [row.outcome for row in await services.runs.list()] == ["completed"]
@@ -135,7 +135,7 @@ async def test_a_stale_timer_answers_no_question_of_a_fork(runs: Runs, script: S
     await runs.resume("t", context=Context())
     forked = await runs.replay("t", asked)
 
-    await advance(services, _nobody, "t", cut_off=False)  # the first question's timer
+    await advance(services, _nobody, "t")  # the first question's timer
 
     assert forked["outcome"] == "awaiting_approval"
     assert {row.status for row in await services.approvals.find(thread_id="t")} == {"rejected", "pending"}
@@ -153,7 +153,7 @@ async def test_a_question_that_was_replaced_is_closed_so_its_timer_finds_nothing
     async with services.pool.connection() as connection:
         await connection.execute("UPDATE approvals SET deadline = now() WHERE id = %s", (first.id,))
 
-    await advance(services, _nobody, "t", cut_off=False)
+    await advance(services, _nobody, "t")
 
     [second] = await services.approvals.find(thread_id="t", pending=True)
     assert (await services.approvals.get(first.id)).status == "cancelled"
@@ -187,25 +187,6 @@ async def test_a_busy_thread_is_looked_at_again_by_a_new_job(runs: Runs, script:
     assert await _sent(services) == []
 
 
-async def test_a_run_that_was_cut_off_goes_on_although_its_thread_was_busy_first(
-    runs: Runs, script: Script, services: Opened
-) -> None:
-    """As after a kill: Postgres has not yet seen that the process is gone, whose lock it holds."""
-    report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
-    await decide(services, ids_of(report)["place_order"], "approve")
-    async for _ in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
-        pass
-
-    async with services.hold("t"):
-        await _advance(services, runs, cut_off=True)
-
-    async with services.pool.connection() as connection:
-        [job] = await (
-            await connection.execute("SELECT args FROM procrastinate_jobs ORDER BY id DESC LIMIT 1")
-        ).fetchall()
-    assert job["args"] == {"thread_id": "t", "cut_off": True}
-
-
 async def test_a_thread_that_was_taken_over_is_left_to_whoever_has_it(
     runs: Runs, script: Script, services: Opened
 ) -> None:
@@ -216,7 +197,7 @@ async def test_a_thread_that_was_taken_over_is_left_to_whoever_has_it(
     async def taken(thread_id: str) -> None:
         raise ThreadTaken(thread_id)
 
-    await advance(services, taken, "t", cut_off=False)
+    await advance(services, taken, "t")
 
     assert await _jobs(services) == before
 
@@ -227,10 +208,24 @@ async def test_a_run_that_was_cut_off_by_a_kill_goes_on(runs: Runs, script: Scri
     async for _ in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
         pass  # as far as the approval; nothing is left to apply
 
-    await advance(services, _nobody, "t", cut_off=False)
-    await _advance(services, runs, cut_off=True)
+    async with services.hold("t"):  # Postgres has not yet seen that the process is gone, whose lock it holds
+        await _advance(services, runs)
+    assert await _sent(services) == []
+    await _advance(services, runs)
 
     assert await _sent(services) == ["place_order"]
+
+
+async def test_a_run_that_a_person_stopped_is_not_gone_on_with(runs: Runs, script: Script, services: Opened) -> None:
+    report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
+    await decide(services, ids_of(report)["place_order"], "approve")
+    async for _ in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
+        pass
+    await services.runs.cancelled("t")
+
+    await advance(services, _nobody, "t")
+
+    assert await _sent(services) == []
 
 
 async def test_a_job_for_a_deleted_thread_finds_nothing(runs: Runs, script: Script, services: Opened) -> None:
@@ -238,7 +233,7 @@ async def test_a_job_for_a_deleted_thread_finds_nothing(runs: Runs, script: Scri
     [row] = await services.approvals.find(thread_id="t")
     await services.saver.adelete_thread("t")
 
-    await _advance(services, runs, cut_off=True)
+    await _advance(services, runs)
 
     with pytest.raises(AlreadyDecided, match="cancelled by ballast"):
         await decide(services, row.id, "approve")
@@ -271,7 +266,7 @@ async def test_of_eight_people_and_the_timer_one_wins_each_time(runs: Runs, scri
         assert len(won) == 1
         assert len(late) == (8 if won[0].decided_by == "timer" else 7)
         assert {(one.row.status, one.row.decided_by) for one in late} == {(won[0].status, won[0].decided_by)}
-        await advance(services, runs.advance, row.thread_id, cut_off=False)
+        await advance(services, runs.advance, row.thread_id)
         effects = await services.ledger.of_thread(row.thread_id)
         assert len(effects) == (1 if won[0].status == "approved" else 0)
 

@@ -137,7 +137,7 @@ def test_nobody_asked_for_a_call_whose_requester_is_not_known() -> None:
             "high",
             "approve",
             FOUR_EYES,
-            "pay needs four eyes: ann asked for it, so somebody else must approve it",
+            "pay needs four eyes: ann had a hand in it, so somebody else must approve it",
         ),
     ],
 )
@@ -176,3 +176,12 @@ def test_a_policy_file_is_what_the_rights_ask() -> None:
     assert refusal(_person("admin"), _approval("high"), "approve", policy) is None
     assert refusal(_person("admin", "ann"), mail, "approve", policy) is not None
     assert refusal(_person("approver"), mail, "approve", policy) is None
+
+
+@pytest.mark.parametrize("kind", ["approve", "edit", "respond", "retry", "done"])
+def test_with_four_eyes_whoever_had_a_hand_in_the_thread_lets_nothing_happen_either(kind: str) -> None:
+    asked = replace(_approval("high", requester="ann"), authors=["bob", "ann"])
+
+    assert refusal(Person(name="bob", role="admin"), asked, kind, FOUR_EYES) is not None
+    assert refusal(Person(name="eve", role="admin"), asked, kind, FOUR_EYES) is None
+    assert refusal(Person(name="bob", role="admin"), asked, "reject", FOUR_EYES) is None
