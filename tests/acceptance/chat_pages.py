@@ -94,14 +94,13 @@ class ChatUi(Page):
         return await self._command({"goto": "__end__"})
 
     async def _message(self, values: dict[str, Any]) -> Reply:
-        body = {"stream_mode": ["values", "messages-tuple", "custom"], "stream_subgraphs": True}
-        body |= {"stream_resumable": True, "on_disconnect": "continue"}
-        return await self._stream({"input": values, **body, **self._place()})
+        body = {"stream_mode": ["values", "messages-tuple", "custom"], "on_disconnect": "continue"}
+        flags = {"stream_subgraphs": True, "stream_resumable": True}
+        return await self._stream({"input": values, **body, **flags, **self._place()})
 
     async def _command(self, command: dict[str, Any]) -> Reply:
-        body = {"input": {}, "command": command, "stream_mode": ["messages-tuple", "values", "custom"]}
-        body |= {"stream_resumable": False, "on_disconnect": "cancel"}
-        return await self._stream({**body, **self._place()})
+        body = {"stream_mode": ["messages-tuple", "values", "custom"], "on_disconnect": "cancel"}
+        return await self._stream({"input": {}, "command": command, "stream_resumable": False, **body, **self._place()})
 
     def _place(self) -> dict[str, Any]:
         return {"checkpoint": self.checkpoint} if self.checkpoint else {}
@@ -175,7 +174,7 @@ def _in_a_browser(value: Any) -> Any:
 
 
 @dataclass(kw_only=True)
-class Desk:
+class Threads:
     """Threads for pages to show, and what became of them."""
 
     http: httpx.AsyncClient
@@ -183,7 +182,7 @@ class Desk:
     folder: Path
 
     def script(self, *turns: list[dict[str, Any]]) -> str:
-        """The model of this desk's threads: it makes the calls of each of these turns, then says done."""
+        """The model of these threads: it makes the calls of each of these turns, then says done."""
         script = self.folder / "script.yaml"
         script.write_text(yaml.safe_dump({"turns": [*({"tool_calls": turn} for turn in turns), {"content": "done"}]}))
         return f"scripted:{script}"
@@ -235,6 +234,10 @@ class Desk:
         with psycopg.connect(self.server.database_url) as connection:
             return connection.execute(f"SELECT {what}", (thread,)).fetchall()
 
+    async def _rests(self, thread: str, asking: list[str]) -> bool:
+        listed = (await self.http.get(f"/threads/{thread}")).json()
+        return listed["status"] == ("interrupted" if asking else "idle") and await self.asked(thread) == asking
+
     async def deadline_passes(self, thread: str, *, until: list[str]) -> None:
         """The server's timer sends the mail and goes on, until the thread asks about these tools."""
         with psycopg.connect(self.server.database_url, autocommit=True) as connection:
@@ -243,6 +246,6 @@ class Desk:
             soon = "UPDATE procrastinate_jobs SET scheduled_at = now() WHERE args ->> 'thread_id' = %s"
             connection.execute(soon, (thread,))
         for _ in range(1_000):
-            if self.rows(thread)[0] == ("send_email", "approved") and await self.asked(thread) == until:
+            if self.rows(thread)[0] == ("send_email", "approved") and await self._rests(thread, until):
                 return
         pytest.fail("the mail never went out")
