@@ -12,6 +12,7 @@ from langgraph.types import Command
 
 from app.lifespan import Opened
 from checkpoints import jobs
+from checkpoints.approvals import PostgresApprovals
 from graph.approvals import Approval
 from graph.client_input import Answer, answer_in
 from graph.durable import UNCLEAR
@@ -35,12 +36,13 @@ async def take(opened: Opened, person: Person, thread_id: str, asked_for: Mutabl
         InvalidDecision: it has the wrong shape, or does not fit the call.
     """
     command = asked_for.get("command") or {}
+    configurable = (asked_for.get("config") or {}).get("configurable") or {}
     if not isinstance(command, Mapping) or command.get("resume") is None:
+        await _catch_up(opened.approvals, thread_id, configurable, brings_on=bool(command or asked_for.get("input")))
         return
     if await opened.owners.of(thread_id) is None:  # deleted, or not begun: a run that waits to begin may ask yet
         raise NotFound("question", thread_id, "nothing has run on this thread: send a request, read what it asks")
     answer = answer_in(Command(resume=command["resume"]))
-    configurable = (asked_for.get("config") or {}).get("configurable") or {}
     taken: list[tuple[str, dict[str, Any]]] = []
     for given, shown in await _questions(opened, thread_id, answer, configurable.get("checkpoint_id")):
         taken += await _checked(opened, person, given, shown)
@@ -50,7 +52,27 @@ async def take(opened: Opened, person: Person, thread_id: str, asked_for: Mutabl
     if chosen:
         await opened.approvals.decide_all(chosen, by=person.name, grace_s=jobs.GRACE_S)
     asked_for["command"] = {**command, "resume": None} if command.get("update") or command.get("goto") else None
-    for name in PLACE:  # from where the thread stands: a fork from there would lose what came since
+    asked_for["input"] = None  # beside a command the server reads none, and agent-chat-ui sends an empty one
+    _where_it_stands(configurable)
+
+
+async def _catch_up(
+    approvals: PostgresApprovals, thread_id: str, configurable: MutableMapping[str, Any], *, brings_on: bool
+) -> None:
+    """A message, or an end, is for the thread as it stands, not for a question that it has gone on from.
+
+    agent-chat-ui names the newest checkpoint it has seen with all it sends, and a timer, or somebody elsewhere, moves
+    a thread on: a fork from there would ask anew what was decided, and drop what is asked now. Without a message it is
+    a replay, which a person has asked for.
+    """
+    seen = configurable.get("checkpoint_id")
+    if brings_on and seen and await approvals.passed(thread_id, str(seen)):
+        _where_it_stands(configurable)
+
+
+def _where_it_stands(configurable: MutableMapping[str, Any]) -> None:
+    """Leave out where to go on from: a fork would lose what came since."""
+    for name in PLACE:
         configurable.pop(name, None)
 
 
@@ -63,14 +85,44 @@ async def _questions(
         parts = [
             (given, await approvals.asked_by(thread_id, interrupt_ids=[name])) for name, given in answer.by_id.items()
         ]
-    else:
-        if not checkpoint_id and (times := await approvals.times_asked(thread_id)) > 1:
-            raise Unanswerable(UNCLEAR.format(times=times))
+    elif checkpoint_id:
         parts = [(answer.bare, await approvals.asked_by(thread_id, checkpoint_id=checkpoint_id))]
+    else:
+        parts = await _by_what_it_says(approvals, thread_id, answer.bare)
     for _, shown in parts:
         if not shown:
             raise Unanswerable(f"thread {thread_id} has no such question: read its state, and answer what it asks now")
     return parts
+
+
+async def _by_what_it_says(
+    approvals: PostgresApprovals, thread_id: str, answer: Any
+) -> list[tuple[Any, list[Approval]]]:
+    """The calls of an answer that names neither its question nor a checkpoint.
+
+    agent-inbox sends back the call it showed. While the thread has asked about no other like it, that names it:
+    however old the page is, its answer is for no other question.
+    """
+    times = await approvals.times_asked(thread_id)
+    given = decisions.listed(answer) or []
+    if given and all(decisions.call_in(one) for one in given):
+        rows = await approvals.find(thread_id=thread_id)
+        return [([one], _like(one, rows, times)) for one in given]
+    if times > 1:
+        raise Unanswerable(UNCLEAR.format(times=times))
+    return [(answer, await approvals.asked_by(thread_id))]
+
+
+def _like(decision: Any, rows: Sequence[Approval], times: int) -> list[Approval]:
+    """The row, of a thread's with the pending ones first, that a decision's call is: a pending one, else the newest.
+
+    Raises:
+        Unanswerable: it can be one of several that this turn has asked about one after the other.
+    """
+    same = [row for row in rows if decisions.is_about(decision, row)]
+    if len(same) > 1 and same[0].status == "pending" and times > 1:
+        raise Unanswerable(UNCLEAR.format(times=times))
+    return same[:1] if same and same[0].status == "pending" else same[-1:]
 
 
 async def _checked(

@@ -28,6 +28,19 @@ SELECT approval_ids FROM approvals_shown s WHERE thread_id = %s AND EXISTS (
     SELECT 1 FROM approvals a WHERE a.id = ANY(s.approval_ids) AND a.interrupt_id = ANY(%s)
 ) ORDER BY shown_at DESC LIMIT 1
 """
+# Asked there, and the newest checkpoint is that one or comes from it. A child's id is greater than its parent's.
+PASSED = """
+WITH RECURSIVE way AS (
+    (SELECT checkpoint_id, parent_checkpoint_id FROM checkpoints
+     WHERE thread_id = %(thread)s AND checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1)
+    UNION ALL
+    SELECT c.checkpoint_id, c.parent_checkpoint_id
+    FROM checkpoints c JOIN way ON c.checkpoint_id = way.parent_checkpoint_id
+    WHERE c.thread_id = %(thread)s AND c.checkpoint_ns = '' AND c.checkpoint_id >= %(checkpoint)s
+)
+SELECT EXISTS (SELECT 1 FROM way JOIN approvals_shown USING (checkpoint_id)
+               WHERE thread_id = %(thread)s AND checkpoint_id = %(checkpoint)s) AS passed
+"""
 UNAPPLIED = """
 SELECT id, call_id, tool, args, effect_key, effect_holder FROM approvals
 WHERE thread_id = %s AND call_id = ANY(%s) AND applied_at IS NULL

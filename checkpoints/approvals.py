@@ -161,6 +161,14 @@ class PostgresApprovals:
             row = await (await connection.execute(sql.TIMES_ASKED, {"thread": thread_id})).fetchone()
         return int(row["times"]) if row else 0
 
+    @patient
+    async def passed(self, thread_id: str, checkpoint_id: str) -> bool:
+        """Whether the thread asked at this checkpoint, and stands there still or has gone on from it."""
+        values = {"thread": thread_id, "checkpoint": checkpoint_id}
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(sql.PASSED, values)).fetchone()
+        return bool(row and row["passed"])
+
     async def get(self, approval_id: str) -> Approval:
         """One row.
 

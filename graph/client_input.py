@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from langchain_core.messages import AnyMessage, convert_to_messages
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage, convert_to_messages
 from langgraph.graph import END
 from langgraph.pregel._utils import is_xxh3_128_hexdigest
 from langgraph.types import Command, StateUpdate
@@ -49,7 +49,7 @@ def checked(given: Any, settings: dict[str, Any]) -> Any:
     if isinstance(given, dict):
         if not given.get("messages"):
             raise BadSetting(f"the input has no messages: send {EXAMPLE}")
-        return {"messages": as_messages(given["messages"]), "settings": settings}
+        return {"messages": _new_messages(given["messages"]), "settings": settings}
     if given is None:
         return None
     raise BadSetting(f"the input must be an object: send {EXAMPLE}")
@@ -85,7 +85,7 @@ def _checked_command(command: Command[Any]) -> Command[Any]:
         raise BadSetting("a command may update messages only: settings go in the context, the rest in update_state")
     return Command(
         graph=command.graph,
-        update={"messages": as_messages(update["messages"])},
+        update={"messages": _new_messages(update["messages"])},
         resume=command.resume,
         goto=command.goto or (),
     )
@@ -114,6 +114,20 @@ def _checked_values(given: Any) -> dict[str, Any] | None:
     return values
 
 
+def _new_messages(given: Any) -> list[AnyMessage]:
+    """Messages of a client, without results of calls that it does not send along.
+
+    A call of the thread gets its result from its tool, or from who decided: agent-chat-ui makes one up for each
+    call that waits, and says that it was handled.
+    """
+    messages = as_messages(given)
+    made = {call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
+    kept = [one for one in messages if not isinstance(one, ToolMessage) or one.tool_call_id in made]
+    if not kept:
+        raise BadSetting(f"the input has results of tools only, and those come from the tools: send {EXAMPLE}")
+    return kept
+
+
 def as_messages(given: Any) -> list[AnyMessage]:
     """Messages with ids: one that can't be read must not get into the history, where it would stay.
 
@@ -133,10 +147,14 @@ def as_messages(given: Any) -> list[AnyMessage]:
 def explicit_fields(context: Any) -> dict[str, Any]:
     """The context fields a caller set itself, validated; a value equal to the default still counts.
 
+    Forms send null for what was left empty, and text for numbers: null sets nothing, text is read.
+
     Raises:
         BadSetting: a field is unknown or out of bounds.
     """
     try:
+        if isinstance(context, Mapping):
+            context = {name: value for name, value in context.items() if value is not None}
         valid = context if isinstance(context, Context) else Context.model_validate(context or {})
     except ValidationError as error:
         first = error.errors()[0]

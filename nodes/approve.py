@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt, interrupt
@@ -13,7 +13,7 @@ from graph.approvals import Approval, Question
 from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
 from graph.state import Call, State, as_new, no_usage
-from nodes import decisions, origins
+from nodes import decisions, notices, origins
 from nodes.finish import totals
 
 
@@ -34,6 +34,8 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         }
 
     approvals = run.services.approvals
+    if notice := await _notice(run, state, asked, info.thread_id):
+        return {"messages": [notice]}
     question = Question(
         thread_id=info.thread_id,
         checkpoint_id=info.checkpoint_id,
@@ -73,6 +75,16 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
     )
     await approvals.apply([row.id for row in shown if row.status != "pending"])
     return {**_take_over(state["calls"], {row.call_id: row for row in shown}, refused), "lost": lost}
+
+
+async def _notice(run: Run, state: State, asked: list[Call], thread_id: str) -> AIMessage | None:
+    """What somebody is told who wrote while these calls wait, before they are asked about again."""
+    newest = state["messages"][-1]
+    if not isinstance(newest, HumanMessage) or run.answers or run.bare_answer is not None:
+        return None
+    waiting = {call["id"] for call in asked}
+    rows = [row for row in await run.services.approvals.asked_by(thread_id) if row.call_id in waiting]
+    return notices.waiting(asked, newest) if all(row.status == "pending" for row in rows) else None
 
 
 async def _seen(run: Run, question: Question) -> list[str] | None:

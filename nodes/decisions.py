@@ -1,12 +1,14 @@
 """The request a person is shown and the answers they may give, in both shapes clients use.
 
 LangChain's HITL: `{"decisions": [{"type": "approve" | "edit" | "reject" | "respond", ...}]}`.
-agent-inbox: `[{"type": "accept" | "edit" | "response" | "ignore", "args": ...}]`.
+agent-inbox: `[{"type": "accept" | "edit" | "response" | "ignore", "args": ...}]`; on `accept` and `edit` its `args`
+are the call as it was shown (or edited): {"action": TOOL, "args": {...}}.
 Positions refer to the actions as they were shown; a decision may name its action by `approval_id` instead.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +16,11 @@ from typing import Any
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 
-from graph.approvals import Approval
+from graph.approvals import Approval, same_arguments
 from graph.context import Tools
 from graph.errors import InvalidDecision
 from graph.state import Call, Outcome, Risk
+from tools.arguments import canonical
 
 TYPES = ("approve", "edit", "reject", "respond", "cancel")
 """The decisions of a request's own vocabulary."""
@@ -72,7 +75,8 @@ def _review_types(row: Approval) -> list[str]:
 def describe(row: Approval, refused: str = "") -> str:
     """Why this call waits, and why an earlier answer was not taken, for a person."""
     ends = {
-        "critical": " The agent never runs this: do it yourself, then report it done or decline.",
+        "critical": " The agent never runs this. Do it yourself and respond with what you did: any response says that "
+        "it is done. Or reject it.",
         "medium": f" Deadline {row.deadline:%Y-%m-%d %H:%M:%S} UTC." if row.deadline else "",
     }
     if row.effect_key:
@@ -99,8 +103,8 @@ def match(answer: Any, shown: Sequence[Approval], *, unclear: str = "") -> Taken
     `None` at a position leaves that call undecided. Anything else that is no decision, or is for a call that
     was not shown, decides nothing.
     """
-    given = answer.get("decisions", [answer]) if isinstance(answer, Mapping) else answer
-    if not isinstance(given, list):
+    given = listed(answer)
+    if given is None:
         return Taken(problem='an answer is {"decisions": [{"type": "approve"}, ...]}, one for each call in order')
     by_id = {row.id: row for row in shown}
     found, problem = [], ""
@@ -115,14 +119,42 @@ def match(answer: Any, shown: Sequence[Approval], *, unclear: str = "") -> Taken
             problem = unclear
             continue
         row = by_id.get(str(named)) if named is not None else next(iter(shown[position : position + 1]), None)
-        if row is None:
-            problem = f"decision {position + 1} is for a call that was not asked here ({named or 'no such position'})"
+        shown_call = call_in(decision) if named is None else None
+        if row is None or (shown_call and not is_about(decision, row)):
+            what = named or (shown_call or ("no such position",))[0]
+            problem = f"decision {position + 1} is for a call that was not asked here ({what})"
             continue
         plain = _plain(decision)
         if row.effect_key:
             plain["type"] = _DOUBT_TYPES.get(plain["type"], plain["type"])
         found.append((row, plain))
     return Taken(decisions=found, problem=problem)
+
+
+def listed(answer: Any) -> list[Any] | None:
+    """The decisions of an answer in either shape; None when it has neither."""
+    given = answer.get("decisions", [answer]) if isinstance(answer, Mapping) else answer
+    return given if isinstance(given, list) else None
+
+
+def call_in(decision: Any) -> tuple[str, Mapping[str, Any]] | None:
+    """The tool and arguments that agent-inbox sends back with `accept` and `edit`; other answers hold no call."""
+    sent = decision.get("args") if isinstance(decision, Mapping) else None
+    if not isinstance(sent, Mapping) or set(sent) != {"action", "args"}:
+        return None
+    tool, args = sent["action"], sent["args"]
+    return (tool, args) if isinstance(tool, str) and isinstance(args, Mapping) else None
+
+
+def is_about(decision: Any, row: Approval) -> bool:
+    """Whether the call in a decision can be this one. Of an edited call only the tool can be told.
+
+    To JavaScript 38.0 is 38: it comes back so.
+    """
+    tool, args = call_in(decision) or ("", {})
+    if tool != row.tool:
+        return False
+    return decision.get("type") == "edit" or same_arguments(canonical(args), canonical(row.args))
 
 
 def _plain(decision: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,11 +164,12 @@ def _plain(decision: Mapping[str, Any]) -> dict[str, Any]:
     edited = decision.get("edited_action")
     inbox = decision.get("args")
     if kind == "edit":
-        plain["tool"] = edited.get("name") if isinstance(edited, Mapping) else None
-        source = edited if isinstance(edited, Mapping) else inbox
+        if isinstance(edited, Mapping):
+            plain["tool"], source = edited.get("name"), edited.get("args", edited)
+        else:
+            plain["tool"], source = call_in(decision) or (None, inbox)
         if isinstance(source, Mapping):
-            plain["args"] = source.get("args", source)
-            plain["tool"] = plain["tool"] or source.get("action")
+            plain["args"] = source
     elif message := decision.get("message") or (inbox if isinstance(inbox, str) else None):
         plain["message"] = str(message)
     return plain
@@ -162,13 +195,24 @@ async def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> d
     args = decision.get("args")
     if not isinstance(args, Mapping):
         raise InvalidDecision("an edit needs the new arguments as a JSON object")
-    found = await tools.assess(row.tool, args)
+    found = await tools.assess(row.tool, {name: _read(value, row.args.get(name)) for name, value in args.items()})
     if found.error or found.risk == "critical":
         raise InvalidDecision(
             found.error or f"the edit makes {row.tool} critical ({found.reason}): do it yourself instead",
             faults=found.faults,
         )
     return {"type": "edit", "args": found.args}
+
+
+def _read(value: Any, asked: Any) -> Any:
+    """A field of an edit. Pages show what is no text or number as JSON, and send it back so."""
+    if not isinstance(value, str) or not (asked is None or isinstance(asked, (list, dict))):
+        return value
+    try:
+        read = json.loads(value)
+    except (ValueError, RecursionError):  # no JSON, or nested too deep for a reader
+        return value
+    return read if type(read) is type(asked) else value
 
 
 def sender(config: RunnableConfig) -> str:

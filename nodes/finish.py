@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from graph.context import Run
 from graph.state import Call, Outcome, State, no_usage
 from nodes.decisions import IN_DOUBT
+from nodes.notices import is_notice
 
 NOT_DONE, MAY_HAVE_RUN = "Not done", "May have run (ballast effects knows)"
 IN_DOUBT_STILL, SETTLED = "In doubt, may have happened", "Settled by a person, then not followed"
@@ -108,6 +109,8 @@ def _last_words(state: State) -> str:
     for message in reversed(state["messages"]):
         if isinstance(message, HumanMessage):
             break
+        if is_notice(message):
+            continue
         if isinstance(message, AIMessage) and (text := str(message.text).strip()):
             said.insert(0, text)
             if message.response_metadata.get("finish_reason") != "length":

@@ -17,6 +17,7 @@ from langchain_core.messages import (
 from graph.context import Context
 from graph.state import State, Usage
 from nodes.faults import REPEATS_TOLD
+from nodes.notices import is_notice
 from services.cleaning import defused
 
 FEW = 3
@@ -84,6 +85,8 @@ def _paired(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     results = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
     paired: list[BaseMessage] = []
     for message in messages:
+        if is_notice(message):
+            continue
         if isinstance(message, AIMessage):
             paired.append(message)
             for call in message.tool_calls:
