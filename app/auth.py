@@ -21,10 +21,13 @@ from app.identity import identify, presented
 from app.problems import status_of
 from app.server import engine
 from checkpoints.owners import OWNER_KEY
-from graph.errors import DatabaseUnavailable, SignInUnavailable, Unauthorized, UsageError
+from graph.errors import DatabaseUnavailable, NotFound, SignInUnavailable, Unauthorized, UsageError
 from graph.people import ROLES, Person, Role
 
 Filter = types.FilterType | None
+
+NO_THREAD = "Thread or assistant not found."
+"""What the server says of a run on a thread that does not exist."""
 
 auth = Auth()
 
@@ -81,7 +84,7 @@ async def create_run(ctx: types.AuthContext, value: types.RunsCreate) -> Filter:
     thread_id = value.get("thread_id")
     owner = person.name if thread_id is None else await _owner(person, thread_id)
     if owner is None:
-        raise Auth.exceptions.HTTPException(status_code=404, detail="Thread or assistant not found.")
+        raise Auth.exceptions.HTTPException(status_code=404, detail=NO_THREAD)
     if thread_id is not None:
         await _take_answer(person, str(thread_id), value["kwargs"])
     _without_owner((value["kwargs"].get("config") or {}).get("metadata"))
@@ -95,6 +98,8 @@ async def _take_answer(person: Person, thread_id: str, asked_for: dict[str, Any]
     """See `app.answers.take`; what it refuses becomes the answer to the request."""
     try:
         await take(await engine(), person, thread_id, asked_for)
+    except NotFound:  # in the words of a thread that is another's
+        raise Auth.exceptions.HTTPException(status_code=404, detail=NO_THREAD) from None
     except UsageError as refused:
         raise Auth.exceptions.HTTPException(status_code=status_of(refused), detail=str(refused)) from None
 
