@@ -21,9 +21,9 @@ REJECT = {"type": "reject", "message": "too dear"}
 
 
 @pytest.fixture
-async def threads(shared_server: Server, tmp_path: Path) -> AsyncIterator[Threads]:
-    async with httpx.AsyncClient(base_url=shared_server.url, timeout=60) as http:
-        yield Threads(http=http, server=shared_server, folder=tmp_path)
+async def threads(server: Server, tmp_path: Path) -> AsyncIterator[Threads]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        yield Threads(http=http, server=server, folder=tmp_path)
 
 
 async def test_chat_sends_a_message_as_blocks_shows_the_question_and_approves(threads: Threads) -> None:

@@ -19,9 +19,9 @@ PAY: dict[str, Any] = {
 
 
 @pytest.fixture
-async def threads(shared_server: Server, tmp_path: Path) -> AsyncIterator[Threads]:
-    async with httpx.AsyncClient(base_url=shared_server.url, timeout=60) as http:
-        yield Threads(http=http, server=shared_server, folder=tmp_path)
+async def threads(server: Server, tmp_path: Path) -> AsyncIterator[Threads]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        yield Threads(http=http, server=server, folder=tmp_path)
 
 
 async def test_inbox_lists_the_thread_and_accepts(threads: Threads) -> None:
