@@ -69,7 +69,7 @@ async def _desk(request: Request) -> Desk:
 
 
 def _limit(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST:
+    if not text.isdecimal() or len(text) > len(str(MOST)) or not 1 <= int(text) <= MOST:
         raise BadSetting(f"limit: a whole number from 1 to {MOST}")
     return int(text)
 

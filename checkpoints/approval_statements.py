@@ -65,9 +65,16 @@ SHOW = """
 INSERT INTO approvals_shown (thread_id, checkpoint_id, turn, approval_ids) VALUES (%s, %s, %s, %s)
 ON CONFLICT (thread_id, checkpoint_id) DO NOTHING
 """
+# A message on a thread that waits begins a turn with the calls of the one before: its pages may still be open, and
+# where they showed another list the answer can be for that one.
 TIMES_ASKED = """
-SELECT count(*) AS times FROM approvals_shown WHERE thread_id = %(thread)s AND turn =
-    (SELECT turn FROM approvals_shown WHERE thread_id = %(thread)s ORDER BY shown_at DESC LIMIT 1)
+WITH shown AS (SELECT turn, approval_ids FROM approvals_shown WHERE thread_id = %(thread)s),
+newest AS (SELECT turn, approval_ids FROM approvals_shown WHERE thread_id = %(thread)s ORDER BY shown_at DESC LIMIT 1)
+SELECT greatest(
+    (SELECT count(*) FROM shown JOIN newest USING (turn)),
+    (SELECT count(DISTINCT approval_ids) FROM shown WHERE turn IN
+        (SELECT s.turn FROM shown s JOIN newest n ON s.approval_ids && n.approval_ids))
+) AS times
 """
 
 DECIDE = f"""

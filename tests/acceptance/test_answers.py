@@ -161,6 +161,19 @@ async def test_a_page_that_shows_the_mail_approves_no_payment_that_is_asked_abou
     assert thread.effects() == ["send_email"]
 
 
+async def test_a_message_makes_no_page_that_shows_the_mail_approve_the_payment(waiting: Any) -> None:
+    """It begins a turn in which the payment alone was asked about; the page is of the turn before."""
+    thread = await waiting([MAIL], [PAY])
+    await _mail_sent_meanwhile(thread)
+    await thread.run(input={"messages": [{"role": "user", "content": "are you there?"}]})
+
+    end = await thread.answer({"decisions": [APPROVE]})
+
+    assert end.status_code == 409
+    assert thread.rows()["pay_invoice"] == "pending"
+    assert thread.effects() == ["send_email"]
+
+
 async def test_one_that_names_neither_is_refused_once_the_thread_was_asked_twice(waiting: Any) -> None:
     thread = await waiting([MAIL], [PAY])
     await thread.answer({"decisions": [REJECT]})
