@@ -9,6 +9,7 @@ Positions refer to the actions as they were shown; a decision may name its actio
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,9 @@ IN_DOUBT = "in_doubt"
 
 SENDER = "langgraph_auth_user_id"
 """Where the server puts in a config's `configurable` whom it has identified; what a client sends there is replaced."""
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A character of code 0 as JSON spells it, not the same letters in a text."""
 
 _INBOX_TYPES = {"accept": "approve", "response": "respond", "ignore": "reject"}
 _DOUBT_TYPES = {"approve": "retry", "respond": "done", "reject": "abandon"}
@@ -179,7 +183,8 @@ async def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> d
     """The decision as it may be recorded.
 
     Raises:
-        InvalidDecision: this tier does not allow it, it names another tool, or the edit does not fit.
+        InvalidDecision: this tier does not allow it, it names another tool, the edit does not fit, or it holds what
+            is no text.
     """
     kind = str(decision["type"])
     if row.risk == "critical" and kind == "respond":
@@ -189,7 +194,7 @@ async def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> d
         raise InvalidDecision(f"{kind} is no decision for {row.tool} ({what}): use one of {', '.join(row.choices)}")
     if kind != "edit":
         message = decision.get("message")
-        return {"type": kind, **({"message": str(message)} if message else {})}
+        return _storable({"type": kind, **({"message": str(message)} if message else {})})
     if decision.get("tool") not in (None, row.tool):
         raise InvalidDecision(f"an edit may change the arguments of {row.tool}, not the tool: reject it instead")
     args = decision.get("args")
@@ -201,7 +206,19 @@ async def checked(row: Approval, decision: Mapping[str, Any], tools: Tools) -> d
             found.error or f"the edit makes {row.tool} critical ({found.reason}): do it yourself instead",
             faults=found.faults,
         )
-    return {"type": "edit", "args": found.args}
+    return _storable({"type": "edit", "args": found.args})
+
+
+def _storable(decision: dict[str, Any]) -> dict[str, Any]:
+    """The decision, if Postgres takes it: it refuses what is no Unicode, no number of JSON, and the character 0."""
+    try:
+        text = json.dumps(decision, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError:
+        text = None
+    if text is None or _NUL.search(text):
+        raise InvalidDecision("it holds a character or a number that can't be stored (NUL, half of one, no finite one)")
+    return decision
 
 
 def _read(value: Any, asked: Any) -> Any:

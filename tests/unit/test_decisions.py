@@ -141,3 +141,15 @@ def test_what_the_model_is_told(status: str, said: str, as_error: str) -> None:
 )
 def test_an_answer_that_decides_nothing_is_told_why(answer: Any, problem: str) -> None:
     assert problem in decisions.match(answer, [_row(1), _row(2)]).problem
+
+
+@pytest.mark.parametrize("said", ["a\0b", "\\\0", "half \ud800"])
+async def test_what_postgres_can_not_store_is_no_decision(said: str) -> None:
+    with pytest.raises(InvalidDecision, match="can't be stored"):
+        await decisions.checked(_row(), {"type": "reject", "message": said}, TOOLS)
+
+
+async def test_the_letters_of_an_escape_are_text() -> None:
+    decision = {"type": "reject", "message": r"the file has \u0000 in it"}
+
+    assert await decisions.checked(_row(), decision, TOOLS) == decision
