@@ -82,9 +82,12 @@ async def _notice(run: Run, state: State, asked: list[Call], thread_id: str) -> 
     newest = state["messages"][-1]
     if not isinstance(newest, HumanMessage) or run.answers or run.bare_answer is not None:
         return None
+    notice = notices.waiting(asked, newest)
+    if any(message.id == notice.id for message in state["messages"]):
+        return None  # it would take that one's place, and the newest would be a person's for ever
     waiting = {call["id"] for call in asked}
     rows = [row for row in await run.services.approvals.asked_by(thread_id) if row.call_id in waiting]
-    return notices.waiting(asked, newest) if all(row.status == "pending" for row in rows) else None
+    return notice if all(row.status == "pending" for row in rows) else None
 
 
 async def _seen(run: Run, question: Question) -> list[str] | None:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.types import Command
 
 from app.lifespan import Opened
@@ -32,6 +33,22 @@ async def test_calls_that_need_no_approval_do_not_wait_for_those_that_do(runs: R
     assert set(await results_of(runs, "t")) == {"read_file"}
     assert set(ids_of(report)) == {"place_order", "send_email"}
     assert len({row["interrupt_id"] for row in report["approvals"]}) == 1
+
+
+async def test_a_message_whose_notice_is_there_already_asks_again_and_no_more(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    """A client names its messages itself: a notice put in another's place left the person's the newest, for ever."""
+    context = script(calls(MAIL), say("done"))
+    await runs.start("go", thread_id="t", context=context)
+    sent: Any = {"messages": [AIMessage("x", id="notice-m"), HumanMessage("hello?", id="m")]}
+
+    async with asyncio.timeout(20):
+        await runs.graph.ainvoke(sent, {"configurable": {"thread_id": "t"}}, context=context)
+
+    [row] = await services.approvals.find(thread_id="t")
+    assert row.status == "pending"
+    assert len((await runs.known("t")).interrupts) == 1
 
 
 async def test_what_is_decided_runs_at_once_and_the_rest_is_asked_again(
