@@ -14,6 +14,7 @@ from app.going_on import is_uuid
 from app.pages.run import check_owner, runs_of
 from app.pages.visit import Visit, visit
 from app.replay import preview
+from checkpoints.owners import OWNER_KEY
 from graph.errors import BadSetting, ThreadBusy
 
 
@@ -34,7 +35,8 @@ async def start(request: Request) -> Response:
             f"the server can't run a thread with this id: ballast replay '{thread_id}' --checkpoint {checkpoint_id}"
         )
     row = await seen.opened.runs.get(thread_id)
-    await _run(thread_id, row.graph if row else "react", checkpoint_id)
+    owner = await seen.opened.owners.of(thread_id)
+    await _run(thread_id, row.graph if row else "react", checkpoint_id, owner=owner)
     return RedirectResponse(f"/inbox/runs/{quote(thread_id, safe='')}?started", HTTPStatus.SEE_OTHER)
 
 
@@ -46,9 +48,11 @@ async def _shown(seen: Visit) -> Response:
     return seen.respond("replay.html", thread_id=thread_id, plan=await preview(seen.opened, found))
 
 
-async def _run(thread_id: str, graph_id: str, checkpoint_id: str) -> None:
+async def _run(thread_id: str, graph_id: str, checkpoint_id: str, *, owner: str | None) -> None:
     client = get_client()
-    await client.threads.create(thread_id=thread_id, graph_id=graph_id, if_exists="do_nothing")
+    await client.threads.create(  # where the server has it not yet, it would be nobody's
+        thread_id=thread_id, graph_id=graph_id, metadata={OWNER_KEY: owner}, if_exists="do_nothing"
+    )
     try:
         await client.runs.create(
             thread_id, graph_id, input=None, checkpoint_id=checkpoint_id, multitask_strategy="reject"

@@ -203,3 +203,26 @@ async def test_a_thread_of_the_command_line_is_shown_and_replayed_there(desk: De
     await tab.get_by_role("button", name="Start the replay").click()
 
     await expect(tab.locator(".failed")).to_contain_text(f"ballast replay '{name}' --checkpoint")
+
+
+async def test_a_thread_the_server_learns_of_by_a_replay_stays_its_owners(desk: Desk) -> None:
+    from app.lifespan import opened  # noqa: PLC0415 - loads the whole agent
+    from app.runs import Runs  # noqa: PLC0415 - as above
+    from graph.context import LocalContext  # noqa: PLC0415 - as above
+    from services.settings import load  # noqa: PLC0415 - as above
+
+    name = str(uuid.uuid4())
+    workspace = Path(__file__).parents[2] / "examples/office"
+    async with opened(load(database_url=desk.server.database_url, openai_api_key=None)) as everything:
+        runs = Runs(opened=everything, progress=lambda _node, _change: None)
+        await runs.start("list files", thread_id=name, context=LocalContext(workspace=workspace))
+        at = (await runs.known(name)).config["configurable"]["checkpoint_id"]
+        owner = await everything.owners.of(name)
+    async with desk.http() as http:
+        csrf = csrf_in((await http.get("/inbox/login")).text)
+        answer = await http.post(f"/inbox/replay/{name}", data={"csrf": csrf, "checkpoint": at})
+        thread = (await http.get(f"/threads/{name}")).json()
+
+    assert answer.status_code == 303
+    assert owner
+    assert thread["metadata"]["owner"] == owner
