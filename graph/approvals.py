@@ -130,7 +130,10 @@ class Approvals(Protocol):
         ...
 
     async def times_asked(self, thread_id: str) -> int:
-        """How many lists were shown since the thread's last request: one is what a bare answer can mean."""
+        """How many lists a page may still show: one is what a bare answer can mean.
+
+        Those since the thread's last request, and of the turns before it those that the open calls come from.
+        """
         ...
 
     async def apply(self, approval_ids: Sequence[str]) -> None:
