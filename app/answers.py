@@ -21,6 +21,11 @@ from graph.people import Person
 from nodes import decisions
 from services.rights import refusal
 
+SEVERAL = (
+    "this thread has asked about {tool} more than once, and the answer does not say which it means: "
+    "resume by interrupt id, or from the checkpoint you were shown"
+)
+
 PLACE = ("checkpoint_id", "checkpoint_ns", "checkpoint_map")
 """Where in `configurable` a client names the checkpoint it was shown."""
 
@@ -117,11 +122,12 @@ def _like(decision: Any, rows: Sequence[Approval], times: int) -> list[Approval]
     """The row, of a thread's with the pending ones first, that a decision's call is: a pending one, else the newest.
 
     Raises:
-        Unanswerable: it can be one of several that this turn has asked about one after the other.
+        Unanswerable: the thread has asked about several such calls one after the other, and this can be an older one.
     """
     same = [row for row in rows if decisions.is_about(decision, row)]
-    if len(same) > 1 and same[0].status == "pending" and times > 1:
-        raise Unanswerable(UNCLEAR.format(times=times))
+    together = times <= 1 and all(row.status == "pending" for row in same)
+    if len(same) > 1 and same[0].status == "pending" and not together:
+        raise Unanswerable(SEVERAL.format(tool=same[0].tool))
     return same[:1] if same and same[0].status == "pending" else same[-1:]
 
 

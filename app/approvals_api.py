@@ -36,6 +36,7 @@ async def index(request: Request) -> Response:
         raise BadSetting("before: the id of an approval")
     kinds = await desk.kinds(status=status)
     rows = await desk.inbox.page(kinds, limit=limit + 1, beyond=before, status=status, newest_first=True)
+    await desk.opened.audit.viewed([row.id for row in rows[:limit]], by=desk.person.name)
     more = rows[limit - 1].id if len(rows) > limit else None
     return JSONResponse({"approvals": [_shape(row) for row in rows[:limit]], "before": more})
 

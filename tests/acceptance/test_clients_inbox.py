@@ -106,7 +106,22 @@ async def test_an_accept_that_can_mean_either_of_two_equal_calls_is_refused(thre
 
     unclear = await page.accept()
 
-    assert (unclear.status, "asked 2 times" in unclear.detail) == (409, True)
+    assert (unclear.status, "asked about place_order more than once" in unclear.detail) == (409, True)
+    assert threads.rows(page.thread) == [("place_order", "approved"), ("place_order", "pending")]
+
+
+@pytest.mark.parametrize("again", [ORDER, {**ORDER, "args": {**ORDER["args"], "quantity": 9}}], ids=["equal", "other"])
+async def test_an_inbox_of_an_earlier_request_decides_no_call_of_the_same_tool(
+    threads: Threads, again: dict[str, Any]
+) -> None:
+    page = await threads.inbox([ORDER])
+    await page.accept()
+    threads.script([again])
+    await (await ChatUi(http=threads.http).open(page.thread)).send("and again")
+
+    accept, edit = await page.accept(), await page.edit(quantity="7")
+
+    assert (accept.status, edit.status) == (409, 409)
     assert threads.rows(page.thread) == [("place_order", "approved"), ("place_order", "pending")]
 
 
