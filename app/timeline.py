@@ -19,6 +19,7 @@ from app.history import history
 from checkpoints.saver import PostgresSaver
 from graph.durable import DurableGraph
 from graph.state import Usage
+from nodes.notices import is_notice
 from services.cleaning import is_wrapped
 
 CHANNELS = ("messages", "untrusted", "findings", "usage", "outcome")
@@ -141,7 +142,7 @@ def _of_message(message: BaseMessage) -> Iterator[Entry]:
             yield Entry(kind="request", title="request", text=str(message.text))
         case AIMessage():
             if text := str(message.text):
-                yield Entry(kind="says", title="model", text=text)
+                yield Entry(kind="says", title="ballast" if is_notice(message) else "model", text=text)
             for call in message.tool_calls:
                 yield Entry(kind="call", title=call["name"], args=call["args"])
         case ToolMessage():

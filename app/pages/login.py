@@ -62,7 +62,10 @@ def _sendable(token: str) -> str:
 
 def _ours(address: str) -> str:
     """A page of ours to go on to, whatever a link says."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return HOME
     inside = parts.path == HOME or parts.path.startswith(f"{HOME}/")
     plain = not parts.scheme and not parts.netloc and "\\" not in address and address.isprintable()
     return parts.path if inside and plain else HOME

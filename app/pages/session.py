@@ -46,9 +46,17 @@ def refuse_foreign(request: Request) -> None:
         to_look = request.method in ("GET", "HEAD") and request.headers.get("sec-fetch-mode") == "navigate"
         foreign = site not in ("same-origin", "none") and not to_look
     else:
-        foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+        foreign = origin is not None and _host_in(origin) != request.headers.get("host")
     if foreign:
         raise Forbidden("another site asked for this: open the page itself")
+
+
+def _host_in(origin: str) -> str:
+    """Empty when it can't be read."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def csrf_of(request: Request) -> str:

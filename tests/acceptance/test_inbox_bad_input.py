@@ -127,6 +127,7 @@ async def test_a_form_without_the_browsers_own_value_is_refused(desk: Desk, http
     [
         {"origin": "https://evil.example"},
         {"origin": "null"},
+        {"origin": "http://["},
         {"origin": "http://127.0.0.1:1"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -145,3 +146,10 @@ async def test_what_another_site_makes_a_browser_send_is_refused(
     assert desk.row(asked)["status"] == "pending"
     assert look.status_code in (303, 403)
     assert "Desk lamp" not in look.text
+
+
+async def test_an_address_to_go_on_to_that_can_not_be_read_leads_home(http: AsyncClient) -> None:
+    answer = await http.get("/inbox/login", params={"next": "//["})
+
+    assert (answer.status_code, answer.headers.get("location", "/inbox")) in {(200, "/inbox"), (303, "/inbox")}
+    assert "//[" not in answer.text
