@@ -98,9 +98,10 @@ def test_what_the_example_raises_is_asked_with_its_reason_and_a_persons_payment_
     assert (asked["send_email"]["risk"], asked["send_email"]["reason"]) == (
         "high", "more than 3 recipients; first mail to this address",
     )  # fmt: skip
-    one_line(ballast("approvals", "approve", asked["pay_invoice"]["id"], BALLAST_POLICY=EXAMPLE), 2, "use one of done")
+    bob = {"BALLAST_POLICY": EXAMPLE, "LOGNAME": "bob"}  # the example wants a second pair of eyes
+    one_line(ballast("approvals", "approve", asked["pay_invoice"]["id"], **bob), 2, "use one of done")
 
-    ballast("approvals", "done", asked["pay_invoice"]["id"], "-m", "paid at the bank", BALLAST_POLICY=EXAMPLE)
+    ballast("approvals", "done", asked["pay_invoice"]["id"], "-m", "paid at the bank", **bob)
     model = script({"tool_calls": [PAY]}, {"content": "Done."})
     ballast("run", "go", "--thread", "u", "--model", model, BALLAST_POLICY=EXAMPLE)
 
