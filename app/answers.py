@@ -150,5 +150,5 @@ async def _checked(
 
 def _by_name(given: Any) -> bool:
     """Whether each decision names its call: then it means that one, whatever became of the others."""
-    listed = given.get("decisions", [given]) if isinstance(given, Mapping) else given
-    return isinstance(listed, list) and all(isinstance(one, Mapping) and "approval_id" in one for one in listed)
+    listed = decisions.listed(given)
+    return listed is not None and all(isinstance(one, Mapping) and "approval_id" in one for one in listed)
