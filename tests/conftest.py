@@ -1,7 +1,8 @@
-"""One real Postgres for the test run, one schema for each test."""
+"""One real Postgres for the test run, a database or schema for each test."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -44,9 +45,36 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
         yield ready
 
 
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """The name of a database that has Ballast's tables: a copy of it is made in a sixth of the time they take."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        asyncio.run(_prepare(make_conninfo(server_url, dbname=name)))
+        yield name
+        connection.execute(sql.SQL("DROP DATABASE {} (FORCE)").format(sql.Identifier(name)))
+
+
+async def _prepare(url: str) -> None:
+    async with open_pool(url, max_size=1) as pool:
+        await migrate(pool)
+
+
 @pytest.fixture
-def database_url(server_url: str) -> Iterator[str]:
-    """A URL whose search_path is a schema of this test's own."""
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A database of this test's own, which has Ballast's tables and nothing in them."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    names = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
+        yield make_conninfo(server_url, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {name} (FORCE)").format(**names))
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """A URL whose search_path is a schema of this test's own, with nothing in it."""
     schema = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
@@ -56,7 +84,5 @@ def database_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """A pool on a migrated schema."""
     async with open_pool(database_url, max_size=8) as opened:
-        await migrate(opened)
         yield opened

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -25,15 +25,17 @@ document.addEventListener("securitypolicyviolation",
 
 @dataclass(kw_only=True)
 class Chromium:
-    """A browser of a test's own. Each tab is another person's: cookies are not shared."""
+    """A test's tabs. Each is another person's: cookies are not shared."""
 
     running: Browser
+    contexts: list[BrowserContext] = field(default_factory=list)
     tabs: list[Page] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     async def tab(self, **options: Any) -> Page:
         """A new tab; `options` are those of `Browser.new_context`."""
         context = await self.running.new_context(**options)
+        self.contexts.append(context)
         if options.get("java_script_enabled", True):
             await context.add_init_script(WATCH)
         tab = await context.new_page()
@@ -55,15 +57,19 @@ class Chromium:
                 self.faults += await tab.evaluate("globalThis.__violations ?? []")
         assert self.faults == []
 
+    async def close(self) -> None:
+        """Close its tabs."""
+        for context in self.contexts:
+            await context.close()
+
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Chromium]:
+async def launched() -> AsyncIterator[Browser]:
+    """A running Chromium; who uses it needs the event loop it was started in."""
     async with async_playwright() as playwright:
         path = _path(playwright.chromium.executable_path)
         running = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        browser = Chromium(running=running)
-        yield browser
-        await browser.check()
+        yield running
         await running.close()
 
 

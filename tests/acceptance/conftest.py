@@ -18,12 +18,13 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import pytest_asyncio
 import yaml
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.acceptance.browser import Chromium, chromium
+from tests.acceptance.browser import Chromium, launched
 from tests.acceptance.desk import Desk
 from tests.forks import Forks
 
@@ -115,9 +116,16 @@ def running(server_url: str, folder: Path, **environment: str) -> Iterator[Serve
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for a module's tests; each test has threads of its own."""
+    """One server, open to this machine, for all tests that need no other; each has threads of its own."""
+    with running(server_url, tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def closed_server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One on which people are given tokens, for modules that call it their `server`."""
     with running(server_url, tmp_path_factory.mktemp("server")) as started:
         yield started
 
@@ -177,29 +185,31 @@ def client_of(server: Server, token: str | None = None, **headers: str) -> httpx
     return httpx.Client(base_url=server.url, headers=sent, timeout=60)
 
 
-@pytest.fixture(scope="session")
-def shared_server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests of the pages."""
-    with running(server_url, tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
 @pytest.fixture
-def desk(shared_server: Server, tmp_path: Path) -> Desk:
+def desk(server: Server, tmp_path: Path) -> Desk:
     """Its approvals; none is pending yet."""
-    found = Desk(server=shared_server, folder=tmp_path)
+    found = Desk(server=server, folder=tmp_path)
     found.clear()
     return found
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Chromium]:
-    """A Chromium for this test; after it, no page may have broken its policy or failed in its script."""
-    async with chromium() as opened:
-        yield opened
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One Chromium for all tests; starting it takes longer than most of them."""
+    async with launched() as running:
+        yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(chromium: Browser) -> AsyncIterator[Chromium]:
+    """Tabs for this test; after it, no page may have broken its policy or failed in its script."""
+    opened = Chromium(running=chromium)
+    yield opened
+    await opened.check()
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def tab(browser: Chromium, desk: Desk) -> Page:
     """A tab on that server."""
     return await browser.tab(base_url=desk.server.url)

@@ -37,6 +37,11 @@ class People:
 
 
 @pytest.fixture(scope="module")
+def server(closed_server: Server) -> Server:
+    return closed_server
+
+
+@pytest.fixture(scope="module")
 def people(server: Server, sign_in: SignIn) -> Iterator[People]:
     roles = {"ann": "user", "bob": "user", "eve": "approver", "boss": "admin"}
     tokens = {name: sign_in.token(name, role) for name, role in roles.items()}

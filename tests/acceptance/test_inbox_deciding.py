@@ -11,6 +11,8 @@ from tests.acceptance.browser import Chromium
 from tests.acceptance.conftest import DELETE, MAIL, ORDER
 from tests.acceptance.desk import Desk
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 DOUBT = """
 INSERT INTO effects (key, thread_id, tool, args, state, holder) VALUES (%s, %s, 'place_order', '{}', 'unknown', 'h')

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.acceptance.conftest import ORDER
 from tests.acceptance.desk import Desk
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 
 async def _opened(tab: Page, approval_id: str) -> Locator:

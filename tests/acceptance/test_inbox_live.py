@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Page, expect
 
 from tests.acceptance.conftest import MAIL, ORDER
 from tests.acceptance.desk import Desk
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 PAY = {"payee": "ACME", "iban": "DE89370400440532013000", "amount": 10.5, "reference": "R-1"}
 

@@ -17,6 +17,8 @@ from tests.acceptance.conftest import MAIL, ORDER, Server, running
 from tests.acceptance.desk import Desk, csrf_in, ids_in
 from tests.acceptance.other_site import other_site
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
 ROLES: dict[str, Role] = {"ann": "user", "eve": "user", "bob": "approver", "root": "admin"}
 
 

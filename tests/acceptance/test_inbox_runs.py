@@ -15,6 +15,8 @@ from playwright.async_api import Page, expect
 from tests.acceptance.conftest import LIST, ORDER
 from tests.acceptance.desk import Desk, csrf_in
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
 READ = {"name": "read_mail", "args": {"id": "003-overdue-invoice"}}
 
 

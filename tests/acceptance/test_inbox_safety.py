@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.acceptance.browser import Chromium
 from tests.acceptance.conftest import ORDER
 from tests.acceptance.desk import Desk
 from tests.acceptance.other_site import other_site
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 EVIL = (
     "</textarea></script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -22,7 +25,7 @@ EVIL = (
 SPELT = r"\u202e"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def tab(browser: Chromium, desk: Desk) -> AsyncIterator[Page]:
     opened = await browser.tab(base_url=desk.server.url)
     outside: list[str] = []

@@ -6,12 +6,12 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from services.settings import Settings, variable
+from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -39,20 +39,13 @@ def test_what_the_readme_runs_runs(command: str, database_url: str) -> None:
 
 
 @pytest.mark.parametrize("command", [one for one in _commands("sh") if one.startswith("ballast")])
-def test_every_command_and_option_the_readme_names_exists(command: str) -> None:
+def test_every_command_and_option_the_readme_names_exists(command: str, forks: Forks) -> None:
     words = shlex.split(command)[1:]
     options = {word for word in words if word.startswith("-")}
     plain = [word for word in words if word.islower() and word.isalpha()]
     path = plain[:2] if plain[0] in {"approvals", "token"} else plain[:1]
 
-    shown = subprocess.run(
-        [sys.executable, "-m", "app.cli", *path, "--help"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = forks.run("-m", "app.cli", *path, "--help", env={**os.environ, "COLUMNS": "200", "TERM": "dumb"})
 
     assert shown.returncode == 0, shown.stderr
     assert {option for option in options if option not in shown.stdout} == set()

@@ -23,6 +23,11 @@ LIST: Json = {"messages": [{"role": "user", "content": "list files"}]}
 
 
 @pytest.fixture(scope="module")
+def server(closed_server: Server) -> Server:
+    return closed_server
+
+
+@pytest.fixture(scope="module")
 def tokens(sign_in: SignIn) -> dict[str, str]:
     return {name: sign_in.token(name, role) for name, role in {"ann": "user", "bob": "user", "boss": "admin"}.items()}
 

@@ -84,17 +84,17 @@ def _all_wait(connection: psycopg.Connection[Any], processes: list[subprocess.Po
 
 
 @pytest.mark.alone
-def test_ten_processes_at_once_prepare_an_empty_schema_once(database_url: str, home: Path) -> None:
-    with psycopg.connect(database_url) as gate:
+def test_ten_processes_at_once_prepare_an_empty_schema_once(empty_url: str, home: Path) -> None:
+    with psycopg.connect(empty_url) as gate:
         gate.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        processes = [_doctor(database_url, home) for _ in range(10)]
+        processes = [_doctor(empty_url, home) for _ in range(10)]
         together = _all_wait(gate, processes)
     outcomes = _outcomes(*processes)
 
     assert together
     assert [code for code, _, _ in outcomes] == [0] * 10, outcomes
     assert {err for _, _, err in outcomes} == {""}
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(empty_url) as connection:
         versions = connection.execute("SELECT version, applied_at FROM ballast_schema ORDER BY version").fetchall()
     assert [version for version, _ in versions] == list(scripts())
     assert len({at for _, at in versions}) == 1, "one transaction applied them all"

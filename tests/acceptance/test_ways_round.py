@@ -18,6 +18,11 @@ ANSWER = {"decisions": [APPROVE]}
 REACT = {"assistant_id": "react"}
 
 
+@pytest.fixture(scope="module")
+def server(closed_server: Server) -> Server:
+    return closed_server
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> str:
     """Wants to pay, which a `user` may not approve."""

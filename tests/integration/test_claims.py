@@ -19,7 +19,6 @@ from app.runs import Runs
 from checkpoints.claims import CLAIM_KEY, HELD
 from checkpoints.database import Pool, open_pool
 from checkpoints.locks import ThreadLocks
-from checkpoints.migrate import migrate
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from graph.context import LocalContext
@@ -139,7 +138,6 @@ def test_of_many_claimants_that_write_at_once_none_writes_after_a_newer_one_has_
 
 async def _race(url: str, writers: list[int], thread: str) -> None:
     async with open_pool(url) as pool:
-        await migrate(pool)
         saver = PostgresSaver(pool, serde=serializer(None))
         claimed: list[int] = []
         told: list[int] = []

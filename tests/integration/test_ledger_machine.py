@@ -17,7 +17,6 @@ from hypothesis.strategies import sampled_from
 from checkpoints.approvals import PostgresApprovals
 from checkpoints.database import Pool, open_pool
 from checkpoints.ledger import Database, Ending, Intent, Ledger, Recorded
-from checkpoints.migrate import migrate
 from graph.approvals import Question
 from graph.state import Call
 
@@ -184,7 +183,6 @@ def test_an_effect_happens_at_most_once_and_what_is_done_stays(database_url: str
         opening = open_pool(database_url, max_size=4)
         pool = runner.run(opening.__aenter__())
         try:
-            runner.run(migrate(pool))
             machine = type("OnPostgres", (Machine,), {"runner": runner, "pool": pool})
             chosen = settings(
                 max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)

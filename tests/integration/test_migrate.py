@@ -13,20 +13,20 @@ from checkpoints.migrate import CREATE_VERSIONS, LOCK, migrate, scripts
 from graph.errors import DatabaseUnavailable
 
 
-async def test_ten_at_once_apply_each_migration_once(database_url: str) -> None:
+async def test_ten_at_once_apply_each_migration_once(empty_url: str) -> None:
     async def start() -> None:
-        async with open_pool(database_url, max_size=1) as pool:
+        async with open_pool(empty_url, max_size=1) as pool:
             await migrate(pool)
 
     await asyncio.gather(*(start() for _ in range(10)))
 
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(empty_url) as connection:
         applied = connection.execute("SELECT version FROM ballast_schema ORDER BY version").fetchall()
     assert [version for (version,) in applied] == list(scripts())
 
 
-async def test_an_older_schema_is_brought_up_to_date(database_url: str) -> None:
-    async with open_pool(database_url) as pool:
+async def test_an_older_schema_is_brought_up_to_date(empty_url: str) -> None:
+    async with open_pool(empty_url) as pool:
         async with pool.connection() as connection:
             await connection.execute(CREATE_VERSIONS)
             await connection.execute(scripts()[1].read_bytes(), prepare=False)
@@ -53,19 +53,19 @@ async def test_a_newer_schema_is_refused_naming_both_versions(pool: Pool) -> Non
         await migrate(pool)
 
 
-async def test_a_role_that_may_not_create_tables_is_told_so(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
+async def test_a_role_that_may_not_create_tables_is_told_so(empty_url: str) -> None:
+    with psycopg.connect(empty_url, autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS ballast_reader")
         connection.execute("CREATE ROLE ballast_reader LOGIN PASSWORD 'x'")
         row = connection.execute("SELECT current_schema()").fetchone()
         schema = sql.Identifier(row[0] if row else "")
         connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO ballast_reader").format(schema))
     try:
-        async with open_pool(make_conninfo(database_url, user="ballast_reader")) as pool:
+        async with open_pool(make_conninfo(empty_url, user="ballast_reader")) as pool:
             with pytest.raises(DatabaseUnavailable, match="may not create tables"):
                 await migrate(pool)
     finally:
-        with psycopg.connect(database_url, autocommit=True) as connection:
+        with psycopg.connect(empty_url, autocommit=True) as connection:
             connection.execute("DROP OWNED BY ballast_reader; DROP ROLE ballast_reader")
 
 

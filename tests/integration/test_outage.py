@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import AdminShutdown, DiskFull, LockNotAvailable
 from psycopg_pool import PoolTimeout
 
@@ -43,9 +43,7 @@ async def test_a_run_goes_on_and_completes(tmp_path: Path, script: Script, distu
 
 async def test_a_database_that_takes_no_writes_is_named_at_once(runs: Runs, script: Script, database_url: str) -> None:
     await runs.start("go", thread_id="t", context=script(say("first")))
-    url = make_conninfo(
-        database_url, options=f"{conninfo_to_dict(database_url)['options']} -cdefault_transaction_read_only=on"
-    )
+    url = make_conninfo(database_url, options="-cdefault_transaction_read_only=on")
     async with open_pool(url) as pool:
         saver = PostgresSaver(pool, serde=runs.opened.saver.serde)
         stored = await saver.aget_tuple({"configurable": {"thread_id": "t"}})

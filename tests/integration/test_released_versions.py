@@ -28,14 +28,14 @@ Turns = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(params=recorded(), ids=lambda path: path.name.removesuffix(".json.gz"))
-def turns(request: pytest.FixtureRequest, database_url: str) -> Turns:
+def turns(request: pytest.FixtureRequest, empty_url: str) -> Turns:
     path: Path = request.param
-    return load(path, database_url, scripts())
+    return load(path, empty_url, scripts())
 
 
 @pytest.fixture
-async def old(turns: Turns, database_url: str, tmp_path: Path) -> AsyncIterator[Opened]:
-    chosen = settings(database_url=database_url, home=tmp_path / "home", openai_api_key=None)
+async def old(turns: Turns, empty_url: str, tmp_path: Path) -> AsyncIterator[Opened]:
+    chosen = settings(database_url=empty_url, home=tmp_path / "home", openai_api_key=None)
     async with opened(chosen) as everything:
         yield everything
 
