@@ -16,7 +16,6 @@ from checkpoints.database import Pool, open_pool
 from checkpoints.migrate import migrate
 from evals.chaos.postgres import own_postgres
 from tests.forks import Forks, forking
-from tests.quiet import turn
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +26,6 @@ def server_url() -> Iterator[str]:
         return
     with own_postgres() as own:
         yield own.url
-
-
-@pytest.fixture(autouse=True)
-def taking_turns(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """With several workers, what is marked `alone` runs while none of them runs another test."""
-    folder = tmp_path_factory.getbasetemp()
-    alone = request.node.get_closest_marker("alone") is not None
-    with turn(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder, alone=alone):
-        yield
 
 
 @pytest.fixture(scope="session")

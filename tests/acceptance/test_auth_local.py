@@ -28,11 +28,15 @@ def _search(client: httpx.Client, **headers: str) -> httpx.Response:
 def test_whoever_sits_at_this_machine_needs_no_token_and_the_server_says_so(
     server: Server, client: httpx.Client
 ) -> None:
-    made = client.post("/threads", json={"metadata": {"owner": "somebody"}})
+    def said() -> int:
+        log = (server.folder / "server.log").read_text()
+        return log.count(f"sign-in: open on this machine: whoever asks from it is {person()}, an admin")
+
+    made, once = client.post("/threads", json={"metadata": {"owner": "somebody"}}), said()
+    client.post("/threads", json={})
 
     assert made.json()["metadata"] == {"owner": person()}
-    said = (server.folder / "server.log").read_text()
-    assert said.count(f"sign-in: open on this machine: whoever asks from it is {person()}, an admin") == 1
+    assert once == said() > 0, "said when it starts or opens, not for each request"
 
 
 @pytest.mark.parametrize(
