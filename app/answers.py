@@ -10,16 +10,16 @@ from typing import Any
 
 from langgraph.types import Command
 
+from app.deciding import allowed
 from app.lifespan import Opened
 from checkpoints import jobs
 from checkpoints.approvals import PostgresApprovals
 from graph.approvals import Approval
 from graph.client_input import Answer, answer_in
 from graph.durable import UNCLEAR
-from graph.errors import AlreadyDecided, Forbidden, InvalidDecision, NotFound, Unanswerable
+from graph.errors import AlreadyDecided, InvalidDecision, NotFound, Unanswerable
 from graph.people import Person
 from nodes import decisions
-from services.rights import refusal
 
 SEVERAL = (
     "this thread has asked about {tool} more than once, and the answer does not say which it means: "
@@ -141,11 +141,7 @@ async def _checked(
     for row in shown if not _by_name(given) else [row for row, _ in taken.decisions]:
         if row.status != "pending":
             raise AlreadyDecided(row)
-    for row, decision in taken.decisions:
-        if why := refusal(person, row, decision["type"], opened.settings.policy):
-            raise Forbidden(why)
-    tools = opened.services.tools
-    return [(row.id, await decisions.checked(row, decision, tools)) for row, decision in taken.decisions]
+    return [(row.id, await allowed(opened, person, row, decision)) for row, decision in taken.decisions]
 
 
 def _by_name(given: Any) -> bool:

@@ -9,7 +9,7 @@ import typer
 
 from app.person import person
 from app.session import AsJson, emit, finish, with_services
-from graph.errors import AlreadyDecided, Forbidden, InvalidDecision
+from graph.errors import AlreadyDecided, InvalidDecision
 
 if TYPE_CHECKING:
     from app.lifespan import Opened
@@ -156,16 +156,12 @@ async def _checked(services: Opened, approval_id: str, decision: dict[str, Any])
         NotFound, AlreadyDecided, InvalidDecision: it may not.
         Forbidden: the tool needs four eyes, and whoever sits here asked for the call.
     """
+    from app.deciding import allowed
     from graph.people import Person
-    from nodes.decisions import checked
-    from services.rights import refusal
 
     row = await services.approvals.get(approval_id)
     if row.status != "pending" and not (row.effect_key and row.status == "cancelled"):
         raise AlreadyDecided(row)
     if "args" in decision:
         decision = {**decision, "args": {**row.args, **decision["args"]}}
-    here = Person(name=person(), role="admin", local=True)
-    if why := refusal(here, row, decision["type"], services.settings.policy):
-        raise Forbidden(why)
-    return await checked(row, decision, services.services.tools)
+    return await allowed(services, Person(name=person(), role="admin", local=True), row, decision)

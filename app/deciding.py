@@ -1,4 +1,4 @@
-"""What a person may see and decide over HTTP: one way for the pages and for programs."""
+"""What a person may see and decide, whichever way they do: command line, pages, programs, runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ from graph.errors import AlreadyDecided, Forbidden, InvalidDecision, NotFound
 from graph.people import Person
 from nodes.decisions import checked
 from services import rights
+
+
+async def allowed(opened: Opened, person: Person, row: Approval, decision: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision as it may be recorded: it fits the call, and this person may take it.
+
+    Raises:
+        Forbidden, InvalidDecision: one of the two does not hold.
+    """
+    wanted = await checked(row, decision, opened.services.tools)
+    if why := rights.refusal(person, row, wanted["type"], opened.settings.policy):
+        raise Forbidden(why)
+    return wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +76,7 @@ class Desk:
             raise InvalidDecision(f"a decision has a type (one of {', '.join(row.choices)}) and may have a message")
         if row.status != "pending" and not await self._left(row):
             raise AlreadyDecided(row)
-        wanted = await checked(row, decision, self.opened.services.tools)
-        if why := self._refusal(row, wanted["type"]):
-            raise Forbidden(why)
+        wanted = await allowed(self.opened, self.person, row, decision)
         return await self.opened.approvals.decide(row.id, wanted, by=self.person.name)
 
     async def _left(self, row: Approval) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +19,8 @@ from checkpoints.migrate import migrate
 from evals.chaos.postgres import own_postgres
 from tests.forks import Forks, forking
 
+ROOM = 8 * 2**30
+
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
@@ -24,8 +28,14 @@ def server_url() -> Iterator[str]:
     if given := os.environ.get("DATABASE_URL"):
         yield given
         return
-    with own_postgres() as own:
+    with own_postgres(_memory()) as own:
         yield own.url
+
+
+def _memory() -> Path | None:
+    """A folder in memory with room for several servers: a database of each test's own is hundreds of files."""
+    memory = Path("/dev/shm")  # noqa: S108 - Linux' own place for it
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > ROOM else None
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,12 @@ from checkpoints import embedded
 
 
 @contextmanager
-def own_postgres() -> Iterator[OwnPostgres]:
-    """A new one. Not in pytest's folder: every other pytest that starts closes that to Postgres' user."""
-    with tempfile.TemporaryDirectory(prefix="ballast-") as home:
+def own_postgres(folder: Path | None = None) -> Iterator[OwnPostgres]:
+    """A new one, below `folder` or among temporary files.
+
+    Not in pytest's folder: every other pytest that starts closes that to Postgres' user.
+    """
+    with tempfile.TemporaryDirectory(prefix="ballast-", dir=folder) as home:
         own = OwnPostgres(home=Path(home))
         try:
             yield own

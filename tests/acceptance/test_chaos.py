@@ -31,7 +31,6 @@ def chaos() -> Chaos:
     return run
 
 
-@pytest.mark.alone
 def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
     done = chaos("--kills", str(KILLS), "--runs", "12", "--json")
 

@@ -83,7 +83,6 @@ def _all_wait(connection: psycopg.Connection[Any], processes: list[subprocess.Po
     return False
 
 
-@pytest.mark.alone
 def test_ten_processes_at_once_prepare_an_empty_schema_once(empty_url: str, home: Path) -> None:
     with psycopg.connect(empty_url) as gate:
         gate.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
