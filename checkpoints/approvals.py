@@ -32,13 +32,18 @@ class PostgresApprovals:
     @patient
     async def ask(self, calls: Sequence[Call], question: Question) -> list[Approval]:
         """See `graph.approvals.Approvals.ask`."""
+        async with self._pool.connection() as connection:
+            found = connection.cursor(row_factory=class_row(Approval))
+            await found.execute(sql.SHOWN_ROWS, (question.thread_id, question.checkpoint_id))
+            shown = await found.fetchall()
+            ids = [row.id for row in shown]
+            if shown and all(row.status != "pending" for row in shown):  # decided elsewhere: nothing is left to ask
+                await found.execute(sql.CLOSE_ALL_BUT, (Json(sql.REPLACED), question.thread_id, ids))
+                return shown
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=dict_row)
             calls = await _of_thread(cursor, calls, question.thread_id)
-            await cursor.execute(sql.SHOWN, (question.thread_id, question.checkpoint_id))
-            if shown := await cursor.fetchone():
-                ids = shown["approval_ids"]
-            else:
+            if not ids:
                 ids = await self._ids(cursor, calls, question)
                 await cursor.execute(sql.SHOW, (question.thread_id, question.checkpoint_id, question.turn, ids))
             rows = [_row(approval_id, call, question) for approval_id, call in zip(ids, calls, strict=True)]
