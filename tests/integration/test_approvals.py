@@ -107,12 +107,13 @@ async def test_what_a_thread_no_longer_asks_is_closed(approvals: PostgresApprova
 
 
 async def test_back_at_a_question_that_is_decided_what_came_after_it_is_closed(approvals: PostgresApprovals) -> None:
-    asked = await approvals.ask([_call("c1"), _call("c2")], _at("1"))
+    calls = [_call(f"c{number}") for number in range(5)]
+    asked = await approvals.ask(calls, _at("1"))
     for row in asked:
         await _decide(approvals, row, "approve")
-    [later] = await approvals.ask([_call("c3")], _at("2"))
+    [later] = await approvals.ask([_call("later")], _at("2"))
 
-    again = await approvals.ask([_call("c1"), _call("c2")], _at("1"))
+    again = await approvals.ask(calls, _at("1"))
 
     assert [(row.id, row.status) for row in again] == [(row.id, "approved") for row in asked]
     assert (await approvals.get(later.id)).status == "cancelled"
