@@ -4,7 +4,7 @@ PORT ?= 2024
 BIN := .venv/bin
 export BALLAST_HOME ?= $(CURDIR)/.ballast
 
-.PHONY: demo test run dev lint bench chaos lock clean
+.PHONY: demo test test-alone run dev lint bench chaos lock clean
 
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
@@ -12,8 +12,10 @@ demo: .venv/ready  ## The main job on examples/office: search, read, mail, order
 test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite: real Postgres, server and browser
 	@tests/browser.sh
 	# Four at once, also on two processors: most tests wait, for servers, browsers and processes they start.
-	$(BIN)/pytest -m 'not alone' -n 4 --dist worksteal --cov --cov-report=
-	$(BIN)/pytest -m alone --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -m 'not alone' -n 4 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+test-alone: .venv/ready  ## Tests of what a dead endpoint may cost: they measure time, so nothing runs beside them
+	$(BIN)/pytest -m alone
 
 # The task reaches the shell through its environment, as it was typed: neither make nor the shell may read
 # `$HOME`, quotes or backticks in it as code.
