@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -63,21 +62,23 @@ class ToolBox:
         """See `graph.context.Tools.assess`. Waits only for what a rule looks up; without `lookup` it can't."""
         if name not in self._tools:
             known = ", ".join(sorted(self._tools))
-            return replace(_refused(args, f"there is no tool {name!r}: use one of {known}"), known=False)
-        schema = self._schemas[name]
+            return _refused(args, f"there is no tool {name!r}: use one of {known}", known=False)
+        schema, marks = self._schemas[name], self.marks(name)
         if extra := sorted(set(args) - set(schema.model_fields)):
             known = ", ".join(schema.model_fields)
-            return _refused(args, f"{name} takes no {', '.join(extra)}: it takes {known or 'no arguments'}")
+            why = f"{name} takes no {', '.join(extra)}: it takes {known or 'no arguments'}"
+            return _refused(args, why, max_calls=marks.max_calls)
         try:
             fitted = arguments.plain(schema.model_validate(dict(args)))
         except ValidationError as error:
             told = [(one["loc"], one["msg"]) for one in error.errors()]
             faults = "; ".join(f"{'.'.join(map(str, where))}: {why}" for where, why in told)
             by_argument = {str(where[0]): why for where, why in reversed(told) if where}  # the first of each
-            return replace(_refused(args, f"the arguments do not fit {name}: {faults}"), faults=by_argument)
+            why = f"the arguments do not fit {name}: {faults}"
+            return _refused(args, why, faults=by_argument, max_calls=marks.max_calls)
         except Exception as error:  # noqa: BLE001 - a tool's own validator may raise anything
-            return _refused(args, f"the arguments do not fit {name}: {type(error).__name__}: {error}")
-        marks = self.marks(name)
+            why = f"the arguments do not fit {name}: {type(error).__name__}: {error}"
+            return _refused(args, why, max_calls=marks.max_calls)
         risk, reason = await tier_of(name, marks, fitted, self._policy, lookup)
         return Assessment(args=fitted, risk=risk, reason=reason, max_calls=marks.max_calls)
 
@@ -128,5 +129,5 @@ def _hidden_parameters(one: BaseTool) -> set[str]:
     return known - set(_visible_schema(one).model_fields)
 
 
-def _refused(args: Mapping[str, Any], why: str) -> Assessment:
-    return Assessment(args=dict(args), risk="critical", reason="", error=why)
+def _refused(args: Mapping[str, Any], why: str, **more: Any) -> Assessment:
+    return Assessment(args=dict(args), risk="critical", reason="", error=why, **more)

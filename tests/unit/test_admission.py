@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.tools import StructuredTool
+
+from graph.context import Context
+from graph.plan import Task
+from graph.state import Usage, no_usage
+from services.admission import MOST_FOLLOWERS, excesses
+from tools.base import MARKS, Marks
+from tools.registry import ToolBox
+
+
+def search(query: str) -> str:
+    """Look for something."""
+    return query
+
+
+def order(item: str, quantity: int) -> str:
+    """Order something."""
+    return f"{quantity} {item}"
+
+
+def _marked(function: Any, max_calls: int | None = None) -> StructuredTool:
+    one = StructuredTool.from_function(function)
+    one.metadata = {MARKS: Marks(risk="low", untrusted_output=False, idempotent=True, max_calls=max_calls)}
+    return one
+
+
+@pytest.fixture
+def box() -> ToolBox:
+    return ToolBox([_marked(search), _marked(order, max_calls=2)])
+
+
+def _search(name: str, *needs: str, query: Any = "lamps") -> Task:
+    return Task(id=name, tool="search", args={"query": query}, needs=list(needs))
+
+
+def _order(name: str, **args: Any) -> Task:
+    return Task(id=name, tool="order", args={"item": "lamp", "quantity": 1, **args}, needs=[])
+
+
+async def _said(box: ToolBox, *tasks: Task, usage: dict[str, Any] | None = None, **limits: Any) -> list[str]:
+    spent: Usage = {**no_usage(), **(usage or {})}  # type: ignore[typeddict-item]  # fields of it
+    return await excesses(tasks, box.assess, spent, Context(**limits))
+
+
+async def test_a_plan_that_fits_has_no_excess(box: ToolBox) -> None:
+    assert await _said(box, _search("a"), _search("b", "a", query="$a.x"), _order("c"), max_tool_calls=3) == []
+
+
+async def test_more_calls_than_are_left_are_counted(box: ToolBox) -> None:
+    tasks = [_search(f"t{number}") for number in range(5)]
+
+    said = await _said(box, *tasks, usage={"tool_calls": 8}, max_tool_calls=10)
+
+    assert said == ["tool calls: the plan makes 5, 2 are left: 3 too many"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "made", "left"), [("", 0, 2), ("order=1", 0, 1), ("order=9", 1, 1), ("order=1", 4, 0)]
+)
+async def test_more_calls_of_a_tool_than_it_or_the_run_allows_are_counted(
+    box: ToolBox, limits: str, made: int, left: int
+) -> None:
+    """What an argument refers to is not there yet, and does not hide how often the tool may be called."""
+    tasks = [_search("s"), _order("a", quantity="$s.n"), _order("b", quantity="$s.n"), _order("c", item="$s")]
+
+    said = await _said(box, *tasks, usage={"by_tool": {"order": made}}, tool_limits=limits)
+
+    assert said == [f"order: the plan makes 3 calls, {left} are left: {3 - left} too many"]
+
+
+async def test_too_many_that_need_the_same_task_are_counted(box: ToolBox) -> None:
+    tasks = [_search("a"), *(_search(f"t{number}", "a") for number in range(MOST_FOLLOWERS + 2))]
+
+    said = await _said(box, *tasks, max_tool_calls=1_000)
+
+    assert said == [f"a: {MOST_FOLLOWERS + 2} tasks need it, at most {MOST_FOLLOWERS} may: 2 too many"]
+
+
+@pytest.mark.parametrize("name", ["serach", "搜索", "\u200b", ""])
+async def test_an_unknown_tool_is_named_with_its_task(box: ToolBox, name: str) -> None:
+    [said] = await _said(box, Task(id="t1", tool=name, args={}, needs=[]))
+
+    assert said == f"t1: there is no tool {name!r}: use one of order, search"
+
+
+async def test_arguments_that_can_never_fit_are_told_and_those_that_refer_are_left(box: ToolBox) -> None:
+    said = await _said(box, _order("a", quantity="many", item="$b.name"), _search("b"), _order("c", colour="red"))
+
+    assert said[0].startswith("a: quantity: ")
+    assert said[1] == "c: order takes no colour: it takes item, quantity"
+    assert len(said) == 2
