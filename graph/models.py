@@ -11,8 +11,8 @@ from langchain_core.tools import BaseTool
 
 from graph.budget import Budget
 
-Role = Literal["agent", "summarizer"]
-"""What a model is asked as. Later: planner, extractor, judge."""
+Role = Literal["agent", "summarizer", "planner"]
+"""What a model is asked as. Later: extractor, judge."""
 
 
 @dataclass(frozen=True, kw_only=True)

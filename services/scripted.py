@@ -41,9 +41,10 @@ class ScriptedFailure(Exception):
 class ScriptOver(Exception):
     """More turns were asked for than the script has; `turn` counts from 1."""
 
-    def __init__(self, turns: int, turn: int) -> None:
+    def __init__(self, turns: int, turn: int, *, role: Role) -> None:
         self.turns, self.turn = turns, turn
-        super().__init__(f"script has {turns} turn{'' if turns == 1 else 's'}, turn {turn} was asked for")
+        kind = "" if role == "agent" else f"{role} "
+        super().__init__(f"script has {turns} {kind}turn{'' if turns == 1 else 's'}, turn {turn} was asked for")
 
 
 class ScriptedModel(BaseChatModel):
@@ -140,13 +141,14 @@ class ScriptedModel(BaseChatModel):
         **_options: Any,
     ) -> tuple[int, Turn | None]:
         """The turn to play; None when the summarizer has no script and makes a digest."""
-        turns = self.script.turns if role == "agent" else self.script.summarizer
+        lists = {"agent": self.script.turns, "planner": self.script.planner, "summarizer": self.script.summarizer}
+        turns = lists[role]
         if role == "summarizer" and not turns:
             return 0, None
         if turn is None:
             turn = sum(isinstance(message, AIMessage) for message in messages)
         if turn >= len(turns):
-            raise ScriptOver(len(turns), turn + 1)
+            raise ScriptOver(len(turns), turn + 1, role=role)
         return turn, turns[turn]
 
     def _reply(self, number: int, turn: Turn | None, messages: Sequence[BaseMessage]) -> AIMessage:

@@ -124,6 +124,15 @@ async def test_the_summarizer_never_takes_an_agents_turn(tmp_path: Path) -> None
     assert (await _play(own, 0, role="summarizer")).text == "folded"
 
 
+async def test_the_planner_has_turns_of_its_own(tmp_path: Path) -> None:
+    model = _model(tmp_path, "turns: [{content: agent}]\nplanner: [{content: first}, {content: second}]")
+
+    assert (await _play(model, 1, role="planner")).text == "second"
+    assert (await _play(model, 0)).text == "agent"
+    with pytest.raises(ScriptOver, match="script has 2 planner turns, turn 3 was asked for"):
+        await _play(model, 2, role="planner")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
