@@ -9,10 +9,12 @@ export BALLAST_HOME ?= $(CURDIR)/.ballast
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
 
+# Counting branches makes the suite a quarter slower: continuous integration does.
+COVERAGE = $(if $(CI),--cov --cov-report=term:skip-covered --cov-fail-under=95)
 test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite: real Postgres, server and browser
 	@tests/browser.sh
 	# Four at once, also on two processors: most tests wait, for servers, browsers and processes they start.
-	$(BIN)/pytest -m 'not alone' -n 4 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -m 'not alone' -n 4 --dist worksteal $(COVERAGE)
 
 test-alone: .venv/ready  ## Tests of what a dead endpoint may cost: they measure time, so nothing runs beside them
 	$(BIN)/pytest -m alone
