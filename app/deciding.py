@@ -16,15 +16,16 @@ from services import rights
 
 
 async def allowed(opened: Opened, person: Person, row: Approval, decision: Mapping[str, Any]) -> dict[str, Any]:
-    """The decision as it may be recorded: it fits the call, and this person may take it.
+    """The decision as it may be recorded: this person may take it, and it fits the call.
+
+    In that order: what does not fit is told with words from the call and from others before it.
 
     Raises:
         Forbidden, InvalidDecision: one of the two does not hold.
     """
-    wanted = await checked(row, decision, opened.services.tools)
-    if why := rights.refusal(person, row, wanted["type"], opened.settings.policy):
+    if why := rights.refusal(person, row, str(decision["type"]), opened.settings.policy):
         raise Forbidden(why)
-    return wanted
+    return await checked(row, decision, opened.services.tools)
 
 
 @dataclass(frozen=True, kw_only=True)

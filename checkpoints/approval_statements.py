@@ -21,10 +21,6 @@ COLUMNS = (
 )
 
 SHOWN = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s"
-SHOWN_ROWS = f"""
-WITH shown AS (SELECT approval_ids FROM approvals_shown WHERE thread_id = %s AND checkpoint_id = %s)
-SELECT {COLUMNS} FROM shown JOIN approvals ON id = ANY(approval_ids) ORDER BY array_position(approval_ids, id)
-"""  # noqa: S608 - COLUMNS is a constant
 SHOWN_LAST = "SELECT approval_ids FROM approvals_shown WHERE thread_id = %s ORDER BY shown_at DESC LIMIT 1"
 # A row that is asked about again belongs to its newest interrupt, so the newest list it is in is that one's.
 SHOWN_UNDER = """

@@ -32,14 +32,11 @@ class PostgresApprovals:
     @patient
     async def ask(self, calls: Sequence[Call], question: Question) -> list[Approval]:
         """See `graph.approvals.Approvals.ask`."""
-        async with self._pool.connection() as connection:
-            found = connection.cursor(row_factory=class_row(Approval))
-            await found.execute(sql.SHOWN_ROWS, (question.thread_id, question.checkpoint_id))
-            shown = await found.fetchall()
-            ids = [row.id for row in shown]
-            if shown and all(row.status != "pending" for row in shown):  # decided elsewhere: nothing is left to ask
-                await found.execute(sql.CLOSE_ALL_BUT, (Json(sql.REPLACED), question.thread_id, ids))
-                return shown
+        ids = await self._shown(question)
+        decided = [row for row in await self.get_all(ids) if row.status != "pending"] if ids else []
+        if ids and len(decided) == len(ids):  # elsewhere: nothing is left to ask
+            await self._close_all_but(question.thread_id, ids, sql.REPLACED)
+            return decided
         async with self._pool.connection() as connection, connection.transaction():
             cursor = connection.cursor(row_factory=dict_row)
             calls = await _of_thread(cursor, calls, question.thread_id)
@@ -56,6 +53,17 @@ class PostgresApprovals:
                     await jobs.advance(cursor, question.thread_id, in_s=row["window_s"])
             await cursor.execute(sql.CLOSE_ALL_BUT, (Json(sql.REPLACED), question.thread_id, ids))
         return await self.get_all(ids)
+
+    async def _shown(self, question: Question) -> list[str]:
+        """The list that was shown at this checkpoint before; empty when none was."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(sql.SHOWN, (question.thread_id, question.checkpoint_id))
+            row = await cursor.fetchone()
+        return list(row["approval_ids"]) if row else []
+
+    async def _close_all_but(self, thread_id: str, ids: Sequence[str], why: Mapping[str, str]) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(sql.CLOSE_ALL_BUT, (Json(why), thread_id, list(ids)))
 
     async def _ids(self, cursor: Cursor, calls: Sequence[Call], question: Question) -> list[str]:
         """Each call's row: one for this very call that no run has applied yet, else a new one."""
@@ -135,8 +143,7 @@ class PostgresApprovals:
     @patient
     async def close(self, thread_id: str) -> None:
         """See `graph.approvals.Approvals.close`."""
-        async with self._pool.connection() as connection:
-            await connection.execute(sql.CLOSE_ALL_BUT, (Json(sql.ENDED), thread_id, []))
+        await self._close_all_but(thread_id, [], sql.ENDED)
 
     @patient
     async def apply(self, approval_ids: Sequence[str]) -> None:

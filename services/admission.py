@@ -28,10 +28,10 @@ async def excesses(tasks: Sequence[Task], assess: Assess, usage: Usage, context:
 
 
 def _calls(tasks: Sequence[Task], usage: Usage, context: Context) -> list[str]:
-    left = context.max_tool_calls - usage["tool_calls"]
+    left = max(context.max_tool_calls - usage["tool_calls"], 0)
     if len(tasks) <= left:
         return []
-    return [f"tool calls: the plan makes {len(tasks):,}, {max(left, 0):,} are left: {len(tasks) - left:,} too many"]
+    return [f"tool calls: the plan makes {len(tasks):,}, {left:,} are left: {len(tasks) - left:,} too many"]
 
 
 def _followers(tasks: Sequence[Task]) -> list[str]:
@@ -45,21 +45,17 @@ def _followers(tasks: Sequence[Task]) -> list[str]:
 
 async def _of_tools(tasks: Sequence[Task], assess: Assess, usage: Usage, context: Context) -> list[str]:
     """What the tools themselves refuse: unknown names, arguments that can't fit, more calls than each allows."""
-    known = {task["id"] for task in tasks}
     said: list[str] = []
     caps = limits_by_tool(context.tool_limits)
     for task in tasks:
         assessed = await assess(task["tool"], task["args"])
-        if assessed.error and not assessed.faults:
+        # What an argument refers to is not there yet: only when it is, can it be checked, alone or with others.
+        refers = {name for name, value in task["args"].items() if any(references(value))}
+        if assessed.error and not assessed.faults and not (assessed.known and refers):
             said.append(f"{task['id']}: {assessed.error}")
         if assessed.max_calls is not None:
             caps[task["tool"]] = min(assessed.max_calls, caps.get(task["tool"], assessed.max_calls))
-        # What an argument refers to is not there yet: only when it is, can it be checked.
-        said += [
-            f"{task['id']}: {name}: {fault}"
-            for name, fault in assessed.faults.items()
-            if not any(references(task["args"].get(name), known))
-        ]
+        said += [f"{task['id']}: {name}: {fault}" for name, fault in assessed.faults.items() if name not in refers]
     for name, made in Counter(task["tool"] for task in tasks).items():
         if name in caps and made > (left := max(caps[name] - usage["by_tool"].get(name, 0), 0)):
             said.append(f"{name}: the plan makes {made:,} calls, {left:,} are left: {made - left:,} too many")

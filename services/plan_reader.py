@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -18,6 +18,10 @@ MOST_TASKS = 1_000
 """A plan beyond it is not read any further."""
 TOLD = 10
 """Most faults a planner is told of at once."""
+FAULT_CHARS = 300
+"""What is told of each."""
+DEEPEST = 50
+"""How deep the arguments of a task may be nested."""
 
 _FIELDS = {"id", "tool", "args", "needs"}
 
@@ -26,8 +30,14 @@ class Unreadable(Exception):
     """The reply is no plan. `faults` has a line for each thing that is wrong with it."""
 
     def __init__(self, *faults: str) -> None:
-        self.faults = faults if len(faults) <= TOLD else (*faults[:TOLD], f"and {len(faults) - TOLD} more")
+        self.faults = told(faults)
         super().__init__("; ".join(self.faults))
+
+
+def told(faults: Sequence[str]) -> list[str]:
+    """Faults, or excesses, as a planner is told them: no more than it can use, whatever it wrote."""
+    more = [f"and {len(faults) - TOLD} more"] if len(faults) > TOLD else []
+    return [*(fault[:FAULT_CHARS] for fault in faults[:TOLD]), *more]
 
 
 def read_plan(reply: AIMessage) -> list[Task]:
@@ -49,7 +59,7 @@ def read_plan(reply: AIMessage) -> list[Task]:
     if twice := [name for name, times in Counter(one["id"] for one in listed).items() if times > 1]:
         raise Unreadable(*(f"{name}: several tasks have this id" for name in twice))
     known = {one["id"] for one in listed}
-    tasks = [_task(one, known) for one in listed]
+    tasks = [_task(one) for one in listed]
     if faults := [fault for task in tasks for fault in _unmet(task, known)]:
         raise Unreadable(*faults)
     return _in_order(tasks)
@@ -64,8 +74,8 @@ def _misshapen(number: int, one: Any) -> list[str]:
     faults = []
     if not isinstance(one.get("tool"), str):
         faults.append(f"{name}: tool must be the name of one")
-    if not isinstance(one.get("args", {}), Mapping):
-        faults.append(f"{name}: args must be an object")
+    if not isinstance(one.get("args", {}), Mapping) or not _is_flat(one.get("args", {}), DEEPEST):
+        faults.append(f"{name}: args must be an object, nested {DEEPEST} levels deep at most")
     needs = one.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
         faults.append(f"{name}: needs must be a list of ids")
@@ -74,9 +84,14 @@ def _misshapen(number: int, one: Any) -> list[str]:
     return faults
 
 
-def _task(one: Mapping[str, Any], known: set[str]) -> Task:
+def _is_flat(value: Any, levels: int) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_flat(part, levels - 1) for part in parts)
+
+
+def _task(one: Mapping[str, Any]) -> Task:
     args = dict(one.get("args", {}))
-    referred = [found.task for found in references(args, known)]
+    referred = [found.task for found in references(args)]
     return Task(
         id=one["id"], tool=one["tool"], args=args, needs=list(dict.fromkeys([*one.get("needs", []), *referred]))
     )

@@ -67,7 +67,8 @@ class ToolBox:
         if extra := sorted(set(args) - set(schema.model_fields)):
             known = ", ".join(schema.model_fields)
             why = f"{name} takes no {', '.join(extra)}: it takes {known or 'no arguments'}"
-            return _refused(args, why, max_calls=marks.max_calls)
+            faults_of = dict.fromkeys(extra, f"{name} takes no such argument")
+            return _refused(args, why, faults=faults_of, max_calls=marks.max_calls)
         try:
             fitted = arguments.plain(schema.model_validate(dict(args)))
         except ValidationError as error:

@@ -124,9 +124,10 @@ def server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def closed_server(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One on which people are given tokens, for modules that call it their `server`."""
+def closed_server(server_url: str, tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> Iterator[Server]:
+    """One on which people are given tokens, for modules that call it their `server`: the first one closes it."""
     with running(server_url, tmp_path_factory.mktemp("server")) as started:
+        SignIn(forks=forks, database_url=started.database_url).token("first")
         yield started
 
 
@@ -205,8 +206,10 @@ async def browser(chromium: Browser) -> AsyncIterator[Chromium]:
     """Tabs for this test; after it, no page may have broken its policy or failed in its script."""
     opened = Chromium(running=chromium)
     yield opened
-    await opened.check()
-    await opened.close()
+    try:
+        await opened.check()
+    finally:
+        await opened.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

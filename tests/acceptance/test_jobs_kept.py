@@ -29,11 +29,13 @@ async def test_a_mail_that_was_due_while_the_disk_was_full_is_sent_once_there_is
     thread = await waiting([MAIL])
     with psycopg.connect(server.database_url, autocommit=True) as connection:
         connection.execute(FULL)
-        thread.release_mail()
-        async with asyncio.timeout(60):
-            while "error" not in [run["status"] for run in (await http.get(f"/threads/{thread.id}/runs")).json()]:
-                pass
-        connection.execute(ROOM)
+        try:
+            thread.release_mail()
+            async with asyncio.timeout(60):
+                while "error" not in [run["status"] for run in (await http.get(f"/threads/{thread.id}/runs")).json()]:
+                    pass
+        finally:
+            connection.execute(ROOM)
 
     async with asyncio.timeout(60):
         while (await http.get(f"/threads/{thread.id}/state")).json()["values"].get("outcome") != "completed":

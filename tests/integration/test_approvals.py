@@ -119,6 +119,15 @@ async def test_back_at_a_question_that_is_decided_what_came_after_it_is_closed(a
     assert (await approvals.get(later.id)).status == "cancelled"
 
 
+async def test_a_call_that_an_edited_state_lists_twice_is_asked_about_as_often(approvals: PostgresApprovals) -> None:
+    calls = [_call("c1"), _call("c1")]
+    [asked, twice] = await approvals.ask(calls, _at("1"))
+
+    assert [row.id for row in await approvals.ask(calls, _at("1"))] == [asked.id, twice.id]
+    await _decide(approvals, asked, "approve")
+    assert [row.status for row in await approvals.ask(calls, _at("1"))] == ["approved", "approved"]
+
+
 async def test_closing_leaves_what_was_decided(approvals: PostgresApprovals) -> None:
     rows = await approvals.ask([_call("c1"), _call("c2")], _at("1"))
     await _decide(approvals, rows[0], "reject")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from langchain_core.tools import StructuredTool
+from pydantic import BaseModel, model_validator
 
 from graph.context import Context
 from graph.plan import Task
@@ -59,6 +60,38 @@ async def test_more_calls_than_are_left_are_counted(box: ToolBox) -> None:
     assert said == ["tool calls: the plan makes 5, 2 are left: 3 too many"]
 
 
+async def test_a_run_that_is_over_its_limit_already_has_none_left(box: ToolBox) -> None:
+    said = await _said(box, _search("t1"), usage={"tool_calls": 12}, max_tool_calls=10)
+
+    assert said == ["tool calls: the plan makes 1, 0 are left: 1 too many"]
+
+
+async def test_what_arguments_must_be_to_each_other_is_left_until_all_are_there() -> None:
+    class Days(BaseModel):
+        start: str
+        end: str
+
+        @model_validator(mode="after")
+        def _in_order(self) -> Days:
+            if self.start > self.end:
+                raise ValueError("start must be before end")
+            return self
+
+    def book(start: str, end: str) -> str:
+        """Book days."""
+        return f"{start}-{end}"
+
+    one = StructuredTool.from_function(book, args_schema=Days)
+    tasks = [Task(id=name, tool="book", args={"start": "2026", "end": end}, needs=[]) for name, end in ENDS]
+
+    [said] = await _said(ToolBox([one]), *tasks)
+
+    assert said.startswith("b: the arguments do not fit book: ")
+
+
+ENDS = [("a", "$b.x"), ("b", "2025")]
+
+
 @pytest.mark.parametrize(
     ("limits", "made", "left"), [("", 0, 2), ("order=1", 0, 1), ("order=9", 1, 1), ("order=1", 4, 0)]
 )
@@ -92,5 +125,5 @@ async def test_arguments_that_can_never_fit_are_told_and_those_that_refer_are_le
     said = await _said(box, _order("a", quantity="many", item="$b.name"), _search("b"), _order("c", colour="red"))
 
     assert said[0].startswith("a: quantity: ")
-    assert said[1] == "c: order takes no colour: it takes item, quantity"
+    assert said[1] == "c: colour: order takes no such argument"
     assert len(said) == 2

@@ -9,11 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
-from services.plan_reader import Unreadable, read_plan
+from services.plan_reader import FAULT_CHARS, Unreadable, read_plan
 
 
 def _reply(tasks: Any, *more: dict[str, Any]) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": "plan", "args": {"tasks": tasks}, "id": "p"}, *more])
+
+
+def _nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def _made(name: str, *needs: str, **args: Any) -> dict[str, Any]:
@@ -21,12 +28,14 @@ def _made(name: str, *needs: str, **args: Any) -> dict[str, Any]:
 
 
 def test_a_task_stands_behind_all_it_needs_and_a_reference_is_a_need() -> None:
-    tasks = read_plan(_reply([_made("c", "b", text="$a.x and $b"), _made("b", query="$a"), _made("a", query="lamps")]))
+    tasks = read_plan(
+        _reply([_made("c", "b", text="${a.x} and ${b}"), _made("b", query="$a"), _made("a", query="lamps")])
+    )
 
     assert [task["id"] for task in tasks] == ["a", "b", "c"]
     assert tasks[1]["needs"] == ["a"]
     assert sorted(tasks[2]["needs"]) == ["a", "b"]
-    assert tasks[2]["args"] == {"text": "$a.x and $b"}
+    assert tasks[2]["args"] == {"text": "${a.x} and ${b}"}
 
 
 def test_args_and_needs_may_be_left_out() -> None:
@@ -48,6 +57,7 @@ BAD: list[tuple[Any, str]] = [
     ([{"id": "t1"}], "t1: tool must be the name of one"),
     ([{"id": "t1", "tool": 3}], "t1: tool must be the name of one"),
     ([{"id": "t1", "tool": "x", "args": []}], "t1: args must be an object"),
+    ([{"id": "t1", "tool": "x", "args": {"a": _nested(2_000)}}], "t1: args must be an object, nested 50 levels deep"),
     ([{"id": "t1", "tool": "x", "needs": "t0"}], "t1: needs must be a list of ids"),
     ([{"id": "t1", "tool": "x", "needs": [0]}], "t1: needs must be a list of ids"),
     ([{"id": "t1", "tool": "x", "if": "sunny"}], "t1: if is no field of a task: use args, id, needs, tool"),
@@ -95,6 +105,13 @@ def test_of_many_faults_the_first_are_told_and_how_many_more_there_are() -> None
 
     assert len(unreadable.value.faults) == 11
     assert unreadable.value.faults[-1] == "and 20 more"
+
+
+def test_a_fault_is_told_in_few_words_however_many_the_planner_wrote() -> None:
+    with pytest.raises(Unreadable) as unreadable:
+        read_plan(_reply([_made("t1", "gone" * 100_000)]))
+
+    assert len(str(unreadable.value)) == FAULT_CHARS
 
 
 @given(st.data())
