@@ -118,7 +118,7 @@ async def _allowed(
     faults: dict[str, str] = {}
     for call in ready:
         found = await services.tools.assess(call["name"], call["args"])
-        row = rows.get(call.get("approval_id", ""))
+        row = rows.pop(call.get("approval_id", ""), None)  # it lets one call run, however often the state lists it
         allowed = bool(row and row.allows(call, thread_id))
         if "effect_key" in call and not allowed:
             held.append({**call, "risk": _at_least_high(found), "status": "ask"})

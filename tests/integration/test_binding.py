@@ -48,6 +48,24 @@ async def test_arguments_changed_after_the_question_are_asked_about_anew(
     assert again.id != row.id
 
 
+async def test_one_decision_lets_one_call_run_however_often_the_state_lists_it(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done"), say("done")))
+    asked = await runs.known("t")
+    twice = await runs.graph.aupdate_state(asked.config, {"calls": asked.values["calls"] * 2}, as_node="reason")
+    await runs.graph.ainvoke(None, twice)
+    [row] = await services.approvals.find(thread_id="t", pending=True)
+    await decide(services, row.id, "approve")
+
+    report = await runs.resume("t", context=Context())
+
+    [again] = ids_of(report).values()
+    assert report["outcome"] == "awaiting_approval"
+    assert again != row.id
+    assert await _effects(services) == ["place_order"]
+
+
 @pytest.mark.parametrize("naming", ["no row", "another call's row"])
 async def test_a_call_that_the_state_says_may_run_is_asked_about_when_nobody_allowed_it(
     runs: Runs, script: Script, services: Opened, naming: str
