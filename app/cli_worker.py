@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def worker(
-    concurrency: Annotated[int, typer.Option(min=1, max=100, help="Threads it runs at the same time.")] = 10,
+    concurrency: Annotated[int, typer.Option(min=1, max=100, help="Threads it runs at the same time.")] = 50,
 ) -> None:
     """Release medium-risk actions at their deadlines, go on with what was decided, notify people; until ctrl-C."""
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

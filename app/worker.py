@@ -21,8 +21,8 @@ from graph.errors import ThreadBusy, ThreadTaken
 GoOn = Callable[[str], Awaitable[None]]
 """Goes on with a thread, by its id, until it ends or waits again. Raises ThreadBusy when another process runs it."""
 
-AT_ONCE = 10
-"""Threads a worker runs at the same time."""
+AT_ONCE = 50
+"""Threads a worker runs at the same time: mostly they wait for models, and none that is due waits for them."""
 POLL_S = 0.2
 BUSY_S = 1.0
 """Pause before a busy thread is tried again."""
