@@ -32,7 +32,7 @@ class PostgresApprovals:
     @patient
     async def ask(self, calls: Sequence[Call], question: Question) -> list[Approval]:
         """See `graph.approvals.Approvals.ask`."""
-        ids = await self._shown(question)
+        ids = await self._listed(sql.SHOWN, (question.thread_id, question.checkpoint_id))
         decided = [row for row in await self.get_all(ids) if row.status != "pending"] if ids else []
         if ids and len(decided) == len(ids):  # elsewhere: nothing is left to ask
             await self._close_all_but(question.thread_id, ids, sql.REPLACED)
@@ -54,11 +54,10 @@ class PostgresApprovals:
             await cursor.execute(sql.CLOSE_ALL_BUT, (Json(sql.REPLACED), question.thread_id, ids))
         return await self.get_all(ids)
 
-    async def _shown(self, question: Question) -> list[str]:
-        """The list that was shown at this checkpoint before; empty when none was."""
+    async def _listed(self, query: str, where: tuple[Any, ...]) -> list[str]:
+        """The ids of a list that was shown; empty when none was."""
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(sql.SHOWN, (question.thread_id, question.checkpoint_id))
-            row = await cursor.fetchone()
+            row = await (await connection.execute(query, where)).fetchone()
         return list(row["approval_ids"]) if row else []
 
     async def _close_all_but(self, thread_id: str, ids: Sequence[str], why: Mapping[str, str]) -> None:
@@ -162,9 +161,8 @@ class PostgresApprovals:
             query, where = sql.SHOWN_UNDER, (thread_id, list(interrupt_ids))
         elif checkpoint_id:
             query, where = sql.SHOWN, (thread_id, checkpoint_id)
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(query, where)).fetchone()
-        return await self.get_all(row["approval_ids"]) if row else []
+        ids = await self._listed(query, where)
+        return await self.get_all(ids) if ids else []
 
     @patient
     async def times_asked(self, thread_id: str) -> int:
