@@ -12,6 +12,8 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
+from graph.plan import Planned
+
 Risk = Literal["low", "medium", "high", "critical"]
 """How much is at stake in a call: low runs, medium runs at its deadline unless cancelled, high asks,
 critical is for people only."""
@@ -103,6 +105,8 @@ class Usage(TypedDict):
     """Passes through `reason`."""
     turns: int
     """Requests to the agent's model, failed ones included: turn k of a script answers request k."""
+    plans: int
+    """The same to the planner."""
     model_calls: int
     """Calls to any model: the agent's, the summarizer's."""
     tool_calls: int
@@ -131,6 +135,7 @@ def no_usage() -> Usage:
     return Usage(
         iterations=0,
         turns=0,
+        plans=0,
         model_calls=0,
         tool_calls=0,
         prompt_tokens=0,
@@ -224,7 +229,11 @@ class Pending(TypedDict, total=False):
     """How the run ended; None while it goes on."""
 
 
-class State(Input, Pending, total=False):
+class PlanPending(Pending, Planned, total=False):
+    """The same in the `plan` graph."""
+
+
+class State(Input, PlanPending, total=False):
     """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
     summary: str

@@ -11,8 +11,8 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from checkpoints.ledger import Ending, Recorded
-from graph.context import Step
 from graph.errors import ToolFailed, ToolUnavailable
+from graph.tools import Step
 from services.endpoints import Endpoints
 from services.faults import transient
 from services.refusals import NeverStarted
