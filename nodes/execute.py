@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -9,11 +10,12 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import LocalContext, Run
+from graph.context import LocalContext, Run, limits_by_tool
 from graph.plan import Estimate, Task, TaskResult
 from graph.state import Call, State, Usage
 from graph.tools import Step
 from nodes.attempt import Attempt
+from nodes.caps import Caps
 from nodes.flight import Flight
 from nodes.released import allowed
 from nodes.results import count_calls
@@ -51,6 +53,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         faults=faults,
         counts=dict(state.get("intents", {})),
         doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
+        caps=Caps(limits=limits_by_tool(context.tool_limits), taken=_taken(state, tasks, results)),
     )
     attempts = await flight.run_all(tasks)
     services.telemetry.annotate(tasks=_stand(tasks, attempts))
@@ -92,6 +95,14 @@ def _no_room(tasks: Sequence[Task], released: Sequence[Call], usage: Usage, cont
     counted = {call["id"] for call in released if "effect_key" in call}
     more = sum(task.get("estimate", ONE_CALL)["calls"] for task in tasks if task["call_id"] not in counted)
     return no_room_for_calls(more, usage, context) if more else {}
+
+
+def _taken(state: State, tasks: Sequence[Task], results: Mapping[str, TaskResult]) -> Counter[str]:
+    """Calls by tool: those that were made, and those that the plan's own tasks still make."""
+    counted = {call["id"] for call in state.get("calls", []) if "effect_key" in call}
+    open_tasks = {task["call_id"]: task for task in (*state.get("tasks", []), *tasks) if task["id"] not in results}
+    more = Counter(task["tool"] for call_id, task in open_tasks.items() if call_id not in counted)
+    return Counter(state["usage"]["by_tool"]) + more
 
 
 def _stand(tasks: Sequence[Task], attempts: Sequence[Attempt]) -> list[dict[str, str]]:

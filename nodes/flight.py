@@ -16,6 +16,7 @@ from graph.plan import SUBTASK, Task, TaskResult
 from graph.state import Call
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
+from nodes.caps import Caps
 from nodes.released import doubtful
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
@@ -43,6 +44,8 @@ class Flight:
     """How often each effect, by digest, was started on this branch; grows."""
     doubted: set[str | None]
     """Effects that a person is asked about: an equal one waits; grows."""
+    caps: Caps
+    """On single tools, with the calls of the plan's own tasks set aside."""
     _lines: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _slots: Slots = field(init=False)
     _ended: dict[str, asyncio.Future[Attempt]] = field(default_factory=dict)
@@ -79,6 +82,8 @@ class Flight:
                 before = self._ended[task["id"]].result()
                 self._take_in(task, before)
                 self.budget.usage["iterations"] += before.get("passes", 0)
+                if task["tool"] == SUBTASK:
+                    self.caps.taken.update(before.get("made", []))
         go.set()
         # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
         ended = await asyncio.gather(*self._ended.values(), return_exceptions=True)
@@ -106,7 +111,14 @@ class Flight:
         if call := self.released.get(task["call_id"]):
             return await self._run(call)
         if task["tool"] == SUBTASK:
-            agent = Agent(run=self.run, context=self.context, step=self.step, budget=self.budget, slots=self._slots)
+            agent = Agent(
+                run=self.run,
+                context=self.context,
+                step=self.step,
+                budget=self.budget,
+                slots=self._slots,
+                caps=self.caps,
+            )
             return await agent.work(task, self.results)
         made = await self._made(task)
         if "result" in made or made["call"]["status"] == "ask":

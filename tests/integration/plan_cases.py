@@ -100,8 +100,8 @@ def cases(draw: st.DrawFn) -> Case:
             [draw(_tasks(f"r{pass_}-{position}", first)) for position in range(draw(st.integers(0, 3)))]
             for pass_ in range(2)
         ],
-        limit=draw(st.sampled_from([*[80] * 9, len(tasks), len(tasks) + 1, len(tasks) + 2, max(1, len(tasks) - 1)])),
-        caps=draw(st.sampled_from([*[""] * 9, "note=2", "note=9,look=9", "look=6,buy=4"])),
+        limit=draw(st.sampled_from([*[80] * 20, len(tasks), len(tasks) + 1, len(tasks) + 2, max(1, len(tasks) - 1)])),
+        caps=draw(st.sampled_from([*[""] * 20, "note=2", "note=9,look=9", "look=6,buy=4"])),
         kills=draw(st.lists(st.none() | _kills(), max_size=4)),
         portions=draw(st.lists(st.sampled_from([1, 1, 2, 3, ALL]), min_size=1, max_size=4)),
     )

@@ -32,6 +32,8 @@ class Oracle:
         for entry in log:
             if entry["kind"] == "begin":
                 self.begun[entry["label"]].append(entry)
+        self.doubted = {entry["call"] for entry in log if entry["kind"] == "decided" and entry["key"]}
+        """Calls a person was asked about as effects in doubt."""
         self.decided = {entry["call"]: entry["type"] for entry in log if entry["kind"] == "decided"}
 
     def wrong(self) -> list[str]:
@@ -167,8 +169,16 @@ class Oracle:
 
     def _made(self) -> Counter[str]:
         """Calls by tool; one that was cut off and made again is one."""
-        calls = {(entry["tool"], entry["label"], entry["key"]) for all_ in self.begun.values() for entry in all_}
-        return Counter(tool for tool, _, _ in calls)
+        made: Counter[str] = Counter()
+        for name, one in self.results.items():
+            task, said = self.written[name], self.decided.get(self.call_ids[name], "")
+            if task["tool"] == "react":
+                made["look"] += f"{task['label']}/sub" in self.begun
+            elif task["label"] != "same":  # one that was cut off before its code began may have happened: it counts
+                made[task["tool"]] += task["label"] in self.begun or self.call_ids[name] in self.doubted
+            else:  # each is counted that was tried, also one that turned out to be the question about another
+                made[task["tool"]] += task["tool"] != "buy" or (one["stands"] == "done" and said != "respond")
+        return made
 
     def _effects(self) -> Iterator[str]:
         """Each once in the world, each with a row that says so, and as many as tasks that are done."""
@@ -181,14 +191,15 @@ class Oracle:
                 yield f"{len(left)} rows of the ledger are left in doubt"
         if self.facts["outcome"] not in ENDED:
             return
-        abandoned = {entry["key"] for entry in self.log if entry["kind"] == "decided" and entry["type"] == "abandon"}
+        settled = {entry["key"]: entry["type"] for entry in self.log if entry["kind"] == "decided"}
+        abandoned = {key for key, said in settled.items() if said == "abandon"}  # an equal call may ask again
         if {key for key, state in rows.items() if state == "done"} != set(happened) - abandoned:
             yield "the ledger does not say what the world says"
         wanted, found = Counter[str](), Counter[str]()
         for name, one in self.results.items():
             task = self.written[name]
             by_person = self.decided.get(self.call_ids[name]) in ("respond", "done") and task["tool"] in GATED
-            by_person &= not any(e["kind"] == "decided" and e["call"] == self.call_ids[name] and e["key"] for e in self.log)
+            by_person &= self.call_ids[name] not in self.doubted
             if one["stands"] == "done" and task["tool"] in EFFECTS and not by_person:
                 wanted[f"{task['tool']} {task['label']}"] += 1
         for entry in self.log:

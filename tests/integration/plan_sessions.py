@@ -32,7 +32,7 @@ from tools.registry import ToolBox
 LATE_SECONDS = 0.05
 """How long a write that hangs waits for another one to overtake it. There may be none."""
 MOST_SESSIONS = 120
-HANGS_SECONDS = 8.0
+HANGS_SECONDS = 60.0
 IN_TOOLS = frozenset({"begin", "happened", "end"})
 RETURN = "__return__"
 """LangGraph's channel for what a task gave."""
@@ -143,13 +143,22 @@ def context_of(case: Case, place: Place) -> LocalContext:
     )
 
 
-def engine_of(opened: Opened, settings: Settings, log: Log, doom: Doom) -> Opened:
-    """What a process of its own would have opened: its own saver, ledger and tools, over this pool."""
-    saver, ledger = DoomedSaver(opened.pool, serde=opened.saver.serde), Ledger(opened.pool)
-    saver.doom, saver.log, saver.stored = doom, log, asyncio.Event()
-    executor = Executor(ToolBox(tools_of(log)), ledger, endpoints_of(settings))
-    services = dataclasses.replace(opened.services, tools=executor)
-    return dataclasses.replace(opened, saver=saver, ledger=ledger, services=services)
+class Bench:
+    """What a process opens: its saver, ledger and tools, over a pool. One after another may have the same."""
+
+    def __init__(self, opened: Opened, settings: Settings) -> None:
+        self.log = Log()
+        self._saver = DoomedSaver(opened.pool, serde=opened.saver.serde)
+        ledger = Ledger(opened.pool)
+        executor = Executor(ToolBox(tools_of(self.log)), ledger, endpoints_of(settings))
+        services = dataclasses.replace(opened.services, tools=executor)
+        self.engine = dataclasses.replace(opened, saver=self._saver, ledger=ledger, services=services)
+        self.runs = Runs(opened=self.engine, progress=lambda _node, _change: None)
+
+    def begin(self, place: Place, doom: Doom) -> None:
+        """As a new process, with a doom of its own."""
+        self.log.begin(place.logfile, doom.reach)
+        self._saver.doom, self._saver.log, self._saver.stored = doom, self.log, asyncio.Event()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +168,7 @@ class Session:
     case: Case
     place: Place
     number: int
-    engine: Opened
-    log: Log
+    bench: Bench
 
     @property
     def _thread(self) -> str:
@@ -168,8 +176,8 @@ class Session:
 
     async def go_on(self) -> dict[str, Any] | None:
         """Decide some of what waits, then start the run or go on with it; what is left of it when it has ended."""
-        runs = Runs(opened=self.engine, progress=lambda _node, _change: None)
-        await self.log.add("session", number=self.number)
+        runs = self.bench.runs
+        await self.bench.log.add("session", number=self.number)
         try:
             values = (await runs.known(self._thread)).values
         except NotFound:  # it is the first, or the one before was killed before its first write
@@ -182,25 +190,25 @@ class Session:
         await self._admitted((await runs.known(self._thread)).values)
         if report["outcome"] in ("awaiting_approval", "handed_to_person"):
             return None
-        return await self._look(runs, report)
+        return await self._look(report)
 
     async def _admitted(self, values: dict[str, Any]) -> None:
-        await self.log.add("admitted", tasks=[task["id"] for task in values.get("tasks", [])])
+        await self.bench.log.add("admitted", tasks=[task["id"] for task in values.get("tasks", [])])
 
     async def _decide(self, values: dict[str, Any]) -> None:
-        rows = await self.engine.approvals.find(thread_id=self._thread, pending=True)
+        rows = await self.bench.engine.approvals.find(thread_id=self._thread, pending=True)
         portions = self.case["portions"]
         portion = portions[min(self.number, len(portions) - 1)] if self.number < MOST_SESSIONS // 2 else ALL
-        happened = {entry["key"] for entry in self.log.read() if entry["kind"] == "happened"}
+        happened = {entry["key"] for entry in self.bench.log.read() if entry["kind"] == "happened"}
         tasks = {one["id"]: one for plan in (self.case["tasks"], *self.case["again"]) for one in plan}
         asked = {task["call_id"]: tasks[task["id"]] for task in values["tasks"]}
         for row in rows[:portion]:
             said = _said(row, asked[row.call_id], happened)
-            await self.log.add("decided", call=row.call_id, type=said["type"], key=row.effect_key)
-            await self.engine.approvals.decide(row.id, said, by="ann")
+            await self.bench.log.add("decided", call=row.call_id, type=said["type"], key=row.effect_key)
+            await self.bench.engine.approvals.decide(row.id, said, by="ann")
 
-    async def _look(self, runs: Runs, report: dict[str, Any]) -> dict[str, Any]:
-        values = (await runs.known(self._thread)).values
+    async def _look(self, report: dict[str, Any]) -> dict[str, Any]:
+        values = (await self.bench.runs.known(self._thread)).values
         return {
             "outcome": report["outcome"],
             "answer": report["answer"],
@@ -217,8 +225,8 @@ class Session:
                 }
                 for one in values["messages"]
             ],
-            "effects": await self.engine.ledger.of_thread(self._thread),
-            "waiting": len(await self.engine.approvals.find(thread_id=self._thread, pending=True)),
+            "effects": await self.bench.engine.ledger.of_thread(self._thread),
+            "waiting": len(await self.bench.engine.approvals.find(thread_id=self._thread, pending=True)),
         }
 
 
@@ -236,47 +244,31 @@ def _said(row: Approval, task: Task, happened: set[str]) -> dict[str, Any]:
     return {"type": answer, **more}
 
 
-async def play_here(case: Case, place: Place, opened: Opened, settings: Settings) -> dict[str, Any]:
+async def play_here(case: Case, place: Place, bench: Bench) -> dict[str, Any]:
     """The whole run in this process: a kill cancels what runs, and lets nothing more be written."""
     for number in range(MOST_SESSIONS):
-        facts = await _killable(case, place, number, opened, settings)
+        facts = await _killable(case, place, number, bench)
         if facts is not None:
             return facts
     raise AssertionError(f"not at its end after {MOST_SESSIONS} processes: {json.dumps(case)}")
 
 
-async def _killable(
-    case: Case, place: Place, number: int, opened: Opened, settings: Settings
-) -> dict[str, Any] | None:
+async def _killable(case: Case, place: Place, number: int, bench: Bench) -> dict[str, Any] | None:
     def die() -> None:
         running.cancel()
 
     doom = Doom(kill=kill_of(case, number), die=die)
-    log = Log(place.logfile, doom.reach)
-    engine = engine_of(opened, settings, log, doom)
-    session = Session(case=case, place=place, number=number, engine=engine, log=log)
-    running = asyncio.create_task(session.go_on())
+    bench.begin(place, doom)
+    running = asyncio.create_task(Session(case=case, place=place, number=number, bench=bench).go_on())
     await asyncio.wait({running}, timeout=HANGS_SECONDS)
     if not running.done():
-        hanging = [_chain(one) for one in asyncio.all_tasks()]
-        raise AssertionError(f"hangs, {doom.dead=} in {hanging}: {json.dumps(case)}")
-    [ended] = await asyncio.gather(running, return_exceptions=True)
+        raise AssertionError(f"process {number} hangs, {doom}: {json.dumps(case)}")
     if doom.dead:
         return None
-    if isinstance(ended, BaseException):
-        raise ended
-    return ended
+    return running.result()
 
 
 def kill_of(case: Case, number: int) -> Kill | None:
     """What kills this process."""
     return case["kills"][number] if number < len(case["kills"]) else None
 
-
-def _chain(task: Any) -> str:
-    lines, coro = [], task.get_coro()
-    while coro is not None:
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "ag_frame", None) or getattr(coro, "gi_frame", None)
-        lines.append(f"{frame.f_code.co_name}:{frame.f_lineno}" if frame else repr(coro)[:200])
-        coro = getattr(coro, "cr_await", None) or getattr(coro, "ag_await", None) or getattr(coro, "gi_yieldfrom", None)
-    return " > ".join(lines)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,25 @@ Entry = dict[str, Any]
 class Log:
     """Lines of a file, each written at once: what a process wrote before it was killed is there."""
 
-    def __init__(self, file: Path, reach: Callable[[str], Awaitable[None]]) -> None:
-        self._file, self._reach = file, reach
+    file: Path
+    reach: Callable[[str], Awaitable[None]]
+
+    def __init__(self) -> None:
         self._calls = 0
+
+    def begin(self, file: Path, reach: Callable[[str], Awaitable[None]]) -> None:
+        """From now on write to this file, and tell what is reached."""
+        self.file, self.reach = file, reach
 
     async def add(self, kind: str, **facts: Any) -> None:
         """Write a line, then tell that this was reached."""
         line = json.dumps({"kind": kind, **facts}) + "\n"
-        opened = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        opened = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(opened, line.encode())
         finally:
             os.close(opened)
-        await self._reach(kind)
+        await self.reach(kind)
 
     def next_call(self) -> int:
         """A number for a call, of this process."""
@@ -42,7 +47,7 @@ class Log:
 
     def read(self) -> list[Entry]:
         """All lines, of all processes."""
-        return [json.loads(line) for line in self._file.read_text().splitlines()] if self._file.exists() else []
+        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
 def result(label: str) -> str:
@@ -104,9 +109,6 @@ def _reads(log: Log) -> list[BaseTool]:
 
 
 def _effects(log: Log) -> list[BaseTool]:
-    tried: Counter[str] = Counter(entry["key"] for entry in log.read() if entry["kind"] == "begin" and entry["key"])
-    """Attempts of all processes, by key."""
-
     async def _effect(name: str, label: str, about: Any, pace: int, key: str) -> str:
         called = Called(log, name, label, about, key)
         await called.begin(pace)
@@ -135,8 +137,7 @@ def _effects(log: Log) -> list[BaseTool]:
     async def shaky(label: str, context: Injected, about: Any = None, pace: int = 0) -> str:
         """The first attempt ends with an error, by its key before or after the effect."""
         key = context.idempotency_key
-        tried[key] += 1
-        if tried[key] > 1:
+        if any(entry["kind"] == "begin" and entry["key"] == key for entry in log.read()):
             return await _effect("shaky", label, about, pace, key)
         called = Called(log, "shaky", label, about, key)
         await called.begin(pace)
@@ -154,5 +155,5 @@ def _effects(log: Log) -> list[BaseTool]:
 
 
 def tools_of(log: Log) -> list[BaseTool]:
-    """All of them, of this process."""
+    """All of them."""
     return [*_reads(log), *_effects(log)]
