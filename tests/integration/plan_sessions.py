@@ -44,6 +44,7 @@ class Doom:
 
     kill: Kill | None
     die: Callable[[], None]
+    log: Log
     dead: bool = False
     reached: Counter[str] = field(default_factory=Counter)
 
@@ -65,6 +66,7 @@ class Doom:
     def now(self) -> None:
         """Die. A process returns from it only to be cancelled."""
         self.dead = True
+        self.log.write("died", **(self.kill or {}))
         self.die()
 
 
@@ -143,22 +145,32 @@ def context_of(case: Case, place: Place) -> LocalContext:
     )
 
 
+class Desk:
+    """The tools and their log. Made once: making them takes longer than a process' part of a run."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.box = ToolBox(tools_of(self.log))
+
+
 class Bench:
     """What a process opens: its saver, ledger and tools, over a pool. One after another may have the same."""
 
-    def __init__(self, opened: Opened, settings: Settings) -> None:
-        self.log = Log()
+    def __init__(self, opened: Opened, settings: Settings, desk: Desk) -> None:
+        self.log = desk.log
         self._saver = DoomedSaver(opened.pool, serde=opened.saver.serde)
         ledger = Ledger(opened.pool)
-        executor = Executor(ToolBox(tools_of(self.log)), ledger, endpoints_of(settings))
+        executor = Executor(desk.box, ledger, endpoints_of(settings))
         services = dataclasses.replace(opened.services, tools=executor)
         self.engine = dataclasses.replace(opened, saver=self._saver, ledger=ledger, services=services)
         self.runs = Runs(opened=self.engine, progress=lambda _node, _change: None)
 
-    def begin(self, place: Place, doom: Doom) -> None:
+    def begin(self, place: Place, kill: Kill | None, die: Callable[[], None]) -> Doom:
         """As a new process, with a doom of its own."""
+        doom = Doom(kill=kill, die=die, log=self.log)
         self.log.begin(place.logfile, doom.reach)
         self._saver.doom, self._saver.log, self._saver.stored = doom, self.log, asyncio.Event()
+        return doom
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +213,7 @@ class Session:
         portion = portions[min(self.number, len(portions) - 1)] if self.number < MOST_SESSIONS // 2 else ALL
         happened = {entry["key"] for entry in self.bench.log.read() if entry["kind"] == "happened"}
         tasks = {one["id"]: one for plan in (self.case["tasks"], *self.case["again"]) for one in plan}
-        asked = {task["call_id"]: tasks[task["id"]] for task in values["tasks"]}
+        asked = {task["call_id"]: tasks[task["id"]] for task in values.get("tasks", [])}
         for row in rows[:portion]:
             said = _said(row, asked[row.call_id], happened)
             await self.bench.log.add("decided", call=row.call_id, type=said["type"], key=row.effect_key)
@@ -257,15 +269,17 @@ async def _killable(case: Case, place: Place, number: int, bench: Bench) -> dict
     def die() -> None:
         running.cancel()
 
-    doom = Doom(kill=kill_of(case, number), die=die)
-    bench.begin(place, doom)
+    doom = bench.begin(place, kill_of(case, number), die)
     running = asyncio.create_task(Session(case=case, place=place, number=number, bench=bench).go_on())
     await asyncio.wait({running}, timeout=HANGS_SECONDS)
     if not running.done():
         raise AssertionError(f"process {number} hangs, {doom}: {json.dumps(case)}")
+    [ended] = await asyncio.gather(running, return_exceptions=True)
     if doom.dead:
         return None
-    return running.result()
+    if isinstance(ended, BaseException):
+        raise ended
+    return ended
 
 
 def kill_of(case: Case, number: int) -> Kill | None:
