@@ -34,12 +34,12 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     info = runtime.execution_info
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     calls = state.get("calls", [])
-    released, held, faults = await allowed([one for one in calls if one["status"] == "ready"], services, thread_id)
-    stay = [*held, *(one for one in calls if one["status"] != "ready")]
+    ready, stay = ([one for one in calls if (one["status"] == "ready") is run_now] for run_now in (True, False))
+    released, held, faults = await allowed(ready, services, thread_id)
     results = {**state.get("results", {}), **_settled(state)}
-    tasks = _to_run(state, released, {call["id"] for call in stay}, results)
-    if stop := _no_room(tasks, released, state["usage"], context):
-        return {**stop, "calls": [*released, *stay], "results": results}
+    tasks = _to_run(state, ready, _ids(stay), results)
+    if stop := _no_room([one for one in tasks if one["call_id"] not in _ids(held)], released, state["usage"], context):
+        return {**stop, "calls": [*released, *held, *stay], "results": results}
     usage = state["usage"].copy()
     budget = budget_of(runtime, "execute", context, usage)
     seconds = context.max_seconds - usage["seconds"]
@@ -50,6 +50,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         budget=budget,
         results=results,
         released={call["id"]: call for call in released},
+        held={call["id"]: call for call in held},
         faults=faults,
         counts=dict(state.get("intents", {})),
         doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
@@ -77,16 +78,24 @@ def _settled(state: State) -> dict[str, TaskResult]:
     }
 
 
-def _to_run(state: State, released: Sequence[Call], waiting: set[str], results: Mapping[str, TaskResult]) -> list[Task]:
-    """The open tasks, those that were in doubt first; and what was let go that belongs to none, by another graph."""
+def _ids(calls: Sequence[Call]) -> set[str]:
+    return {call["id"] for call in calls}
+
+
+def _to_run(state: State, ready: Sequence[Call], waiting: set[str], results: Mapping[str, TaskResult]) -> list[Task]:
+    """The open tasks, those that were in doubt first; and what was let go that belongs to none, by another graph.
+
+    From the state alone: executed again after a crash, what was stored finds its task by its place here, also when
+    the rules have changed since and hold what they let go before.
+    """
     tasks = [task for task in state.get("tasks", []) if task["id"] not in results and task["call_id"] not in waiting]
     planned = {task["call_id"] for task in tasks}
     tasks += [
         Task(id=call["id"], tool=call["name"], args=call["args"], needs=[], call_id=call["id"])
-        for call in released
+        for call in ready
         if call["id"] not in planned
     ]
-    doubted = {call["id"] for call in released if "effect_key" in call}
+    doubted = {call["id"] for call in ready if "effect_key" in call}
     return sorted(tasks, key=lambda task: task["call_id"] not in doubted)
 
 
@@ -130,8 +139,17 @@ def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, T
     }
     if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:
         update["findings"] = findings
-    if intents := {one["digest"]: one["occurrence"] + 1 for one in attempts if "digest" in one}:
+    if intents := _intents(attempts):
         update["intents"] = intents
     if stopped := next((attempt["stopped"] for attempt in attempts if "stopped" in attempt), None):
         update |= {"outcome": stopped[0], "reason": stopped[1]}
     return update
+
+
+def _intents(attempts: Sequence[Attempt]) -> dict[str, int]:
+    """How often each effect has run. Equal ones do not end in the order of their tasks."""
+    intents: dict[str, int] = {}
+    for one in attempts:
+        if "digest" in one:
+            intents[one["digest"]] = max(intents.get(one["digest"], 0), one["occurrence"] + 1)
+    return intents

@@ -29,7 +29,7 @@ from tests.integration.plan_tools import Log, result, tools_of
 from tools.execute import Executor
 from tools.registry import ToolBox
 
-LATE_SECONDS = 0.05
+LATE_SECONDS = 0.5
 """How long a write that hangs waits for another one to overtake it. There may be none."""
 MOST_SESSIONS = 120
 HANGS_SECONDS = 60.0
@@ -76,6 +76,8 @@ class DoomedSaver(PostgresSaver):
     doom: Doom
     log: Log
     stored: asyncio.Event
+    """Set when a task is stored that was begun to be stored after the one that hangs."""
+    returned: int
 
     async def aput(self, *given: Any, **named: Any) -> RunnableConfig:
         await self.doom.reach("write")
@@ -89,17 +91,18 @@ class DoomedSaver(PostgresSaver):
         await super().aput_writes(config, writes, task_id, task_path)
         if "result" in attempt:
             await self.log.add("stored", call=attempt["call"]["id"])
-            self.stored.set()
+            if self.doom.kill and self.returned >= self.doom.kill["nth"]:
+                self.stored.set()
 
     async def _overtaken(self) -> None:
         """Where it is time for it: hang until another task is stored, and die."""
-        late = self.doom.kill is not None and self.doom.kill["on"] == "late"
-        if late and self.doom.reached["late"] + 1 == self.doom.kill["nth"]:
-            self.stored.clear()
+        self.returned += 1
+        if self.doom.kill == {"on": "late", "nth": self.returned}:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LATE_SECONDS):
                     await self.stored.wait()
-        await self.doom.reach("late")
+            self.doom.now()
+            await self.doom.reach("late")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +173,7 @@ class Bench:
         doom = Doom(kill=kill, die=die, log=self.log)
         self.log.begin(place.logfile, doom.reach)
         self._saver.doom, self._saver.log, self._saver.stored = doom, self.log, asyncio.Event()
+        self._saver.returned = 0
         return doom
 
 
