@@ -42,6 +42,8 @@ class Kill(TypedDict):
     on: Literal["write", "begin", "happened", "end", "late"]
     """`late`: the nth write of a task hangs, and the process dies with it once the next one is stored."""
     nth: int
+    clean: bool
+    """Not killed but stopped, as by ctrl-C: what it does while it is cancelled is stored."""
 
 
 class Case(TypedDict):
@@ -102,7 +104,7 @@ def cases(draw: st.DrawFn, *, killed: bool = False) -> Case:
         ],
         limit=draw(st.sampled_from([*[80] * 20, len(tasks), len(tasks) + 1, len(tasks) + 2, max(1, len(tasks) - 1)])),
         caps=draw(st.sampled_from([*[""] * 20, "note=2", "note=9,look=9", "look=6,buy=4"])),
-        kills=draw(st.lists(_kills(), min_size=2 if killed else 0, max_size=4)),
+        kills=draw(st.lists(_kills(clean=not killed), min_size=2 if killed else 0, max_size=4)),
         portions=draw(st.lists(st.sampled_from([1, 1, 2, 3, ALL]), min_size=1, max_size=4)),
     )
 
@@ -141,6 +143,12 @@ def _tasks(draw: st.DrawFn, name: str, earlier: list[str]) -> Task:
     return task
 
 
-def _kills() -> st.SearchStrategy[Kill]:
+def _kills(*, clean: bool) -> st.SearchStrategy[Kill]:
     on: st.SearchStrategy[Any] = st.sampled_from(["write", "write", "begin", "happened", "end", "late"])
-    return st.builds(lambda on, nth: Kill(on=on, nth=nth), on, st.sampled_from(range(1, 21)))
+    stops = st.sampled_from([False, False, True]) if clean else st.just(value=False)
+    return st.builds(
+        lambda on, nth, stop: Kill(on=on, nth=nth, clean=stop and on != "late"),
+        on,
+        st.sampled_from(range(1, 21)),
+        stops,
+    )

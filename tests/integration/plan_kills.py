@@ -1,7 +1,6 @@
 """Plays cases of `plan_cases.py` in forked processes that kill themselves with SIGKILL.
 
-A program of its own (`python plan_kills.py DATABASE_URL FOLDER`), as `kill_points.py` is: a case a line on stdin,
-what is left of its run a line on stdout: {"thread", "killed", "facts"}.
+A program of its own, as `kill_points.py` is: [thread, case] a line on stdin, what is left of its run a line on stdout.
 """
 
 from __future__ import annotations
@@ -10,7 +9,10 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,31 @@ from tests.integration.plan_cases import Case
 from tests.integration.plan_sessions import MOST_SESSIONS, Bench, Desk, Place, Session, kill_of
 
 
+@contextmanager
+def killing(url: str, folder: Path) -> Iterator[Callable[[Case, Place], dict[str, Any]]]:
+    """The program at work: plays a case, gives what is left of its run."""
+    command = [sys.executable, "-m", "tests.integration.plan_kills", url, str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdin=pipe, stdout=pipe, text=True) as program:
+        assert program.stdin
+        into, out = program.stdin, program.stdout
+
+        def played(case: Case, place: Place) -> dict[str, Any]:
+            assert out
+            into.write(json.dumps([place.thread, case]) + "\n")
+            into.flush()
+            return dict(json.loads(out.readline()))
+
+        yield played
+        into.close()
+
+
 def play(url: str, desk: Desk, case: Case, place: Place) -> dict[str, Any]:
     """Process after process until the run has ended."""
-    killed = 0
     for number in range(MOST_SESSIONS):
         told = _in_a_process(url, desk, case, place, number)
-        if told is None:
-            killed += 1
-        elif told["facts"] is not None:
-            return {"thread": place.thread, "killed": killed, **told}
+        if told and told["facts"] is not None:
+            return dict(told["facts"])
     raise AssertionError(f"not at its end after {MOST_SESSIONS} processes: {json.dumps(case)}")
 
 
@@ -65,8 +83,9 @@ def main(url: str, folder: str) -> None:
     """Play what comes."""
     loop.settle()  # else every process that is forked walks, and so copies, all that was imported
     desk = Desk()
-    for number, line in enumerate(sys.stdin):
-        played = play(url, desk, json.loads(line), Place(thread=f"killed-{number}", folder=Path(folder)))
+    for line in sys.stdin:
+        thread, case = json.loads(line)
+        played = play(url, desk, case, Place(thread=thread, folder=Path(folder)))
         sys.stdout.write(json.dumps(played) + "\n")
         sys.stdout.flush()
 

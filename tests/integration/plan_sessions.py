@@ -46,11 +46,13 @@ class Doom:
     die: Callable[[], None]
     log: Log
     dead: bool = False
+    ended: bool = False
+    """Dead, or stopped."""
     reached: Counter[str] = field(default_factory=Counter)
 
     async def reach(self, kind: str) -> None:
         """Die if it is time. What goes on in a dead process, until it is cancelled, does nothing more."""
-        if not self.dead:
+        if not self.ended:
             self.reached[kind] += 1
             if self.comes_at(kind):
                 self.now()
@@ -65,7 +67,7 @@ class Doom:
 
     def now(self) -> None:
         """Die. A process returns from it only to be cancelled."""
-        self.dead = True
+        self.ended, self.dead = True, not (self.kill and self.kill["clean"])
         self.log.write("died", **(self.kill or {}))
         self.die()
 
@@ -97,7 +99,7 @@ class DoomedSaver(PostgresSaver):
     async def _overtaken(self) -> None:
         """Where it is time for it: hang until another task is stored, and die."""
         self.returned += 1
-        if self.doom.kill == {"on": "late", "nth": self.returned}:
+        if self.doom.kill == {"on": "late", "nth": self.returned, "clean": False}:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LATE_SECONDS):
                     await self.stored.wait()
@@ -279,7 +281,7 @@ async def _killable(case: Case, place: Place, number: int, bench: Bench) -> dict
     if not running.done():
         raise AssertionError(f"process {number} hangs, {doom}: {json.dumps(case)}")
     [ended] = await asyncio.gather(running, return_exceptions=True)
-    if doom.dead:
+    if doom.ended:
         return None
     if isinstance(ended, BaseException):
         raise ended

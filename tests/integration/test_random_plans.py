@@ -6,8 +6,6 @@ import asyncio
 import itertools
 import json
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,10 +20,10 @@ from hypothesis.errors import FlakyFailure
 from app.lifespan import Opened, opened
 from services.settings import Settings, load
 from tests.integration.plan_cases import Case, cases
+from tests.integration.plan_kills import killing
 from tests.integration.plan_oracle import Oracle
 from tests.integration.plan_sessions import Bench, Desk, Place, play_here
 
-ROOT = Path(__file__).parents[2]
 PLANS = int(os.environ.get("PLANS", "60"))
 """How many are tried; `make test-plans` tries 1,000."""
 KILLED_PLANS = int(os.environ.get("KILLED_PLANS", "6"))
@@ -48,7 +46,7 @@ def test_a_random_plan_ends_right_whatever_dies_and_whoever_decides(database_url
 
 
 def test_a_random_plan_whose_processes_are_killed_ends_right(database_url: str, tmp_path: Path) -> None:
-    with _killing(database_url, tmp_path) as play:
+    with killing(database_url, tmp_path) as play:
         counted = _try(cases(killed=True), KILLED_PLANS, play, tmp_path)
 
     assert counted["died"] >= KILLED_PLANS / 2
@@ -111,24 +109,3 @@ def _opened_by(runner: asyncio.Runner, url: str, home: Path) -> Iterator[Bench]:
 
 async def _bench(everything: Opened, chosen: Settings) -> Bench:
     return Bench(everything, chosen, Desk())
-
-
-@contextmanager
-def _killing(url: str, folder: Path) -> Iterator[Play]:
-    """Plays cases in processes that are killed for good."""
-    command = [sys.executable, "-m", "tests.integration.plan_kills", url, str(folder)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as program:
-
-        def play(case: Case, place: Place) -> dict[str, Any]:
-            assert program.stdin
-            assert program.stdout
-            program.stdin.write(json.dumps(case) + "\n")
-            program.stdin.flush()
-            played = json.loads(program.stdout.readline())
-            assert played["thread"] == place.thread
-            return dict(played["facts"])
-
-        yield play
-        assert program.stdin
-        program.stdin.close()
