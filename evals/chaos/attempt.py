@@ -36,6 +36,7 @@ class Job:
     """Fields of its context, the model chain among them."""
     settings: dict[str, Any]
     """Of the process: `services.settings.Settings`."""
+    graph: str = "react"
     streams: bool = False
     """Whether the model's replies are asked for as streams."""
 
@@ -63,7 +64,7 @@ async def _go_on(runs: Runs, job: Job) -> dict[str, Any]:
         return await runs.resume(job.thread, context=Context())
     except NotFound:  # killed before its first write: nothing was begun, so nothing is lost
         context = LocalContext(workspace=job.workspace, **job.context)
-        return await runs.start("Do what is to be done.", thread_id=job.thread, context=context)
+        return await runs.start("Do what is to be done.", thread_id=job.thread, context=context, graph=job.graph)
 
 
 async def _doubts(services: Opened, thread: str) -> dict[str, str]:

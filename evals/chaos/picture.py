@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,16 +43,19 @@ class Picture:
     """What really happened: [tool, arguments in short], one entry each time."""
 
 
-def compare(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], asked: int) -> list[Problem]:
+def compare(
+    ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], asked: int, *, whole: bool = False
+) -> list[Problem]:
     """What went wrong. `doubts`: key and tool of every effect that a cut-off attempt left open.
 
     `asked`: model calls that were cut off before they can have been stored, at most; only they may have cost more.
+    `whole`: calls are compared as one heap. In which pass a plan's task runs depends on when a person decides.
     """
     return [
         *_world(ended, undisturbed),
         *_ledger(ended, undisturbed),
         *_doubts(ended, doubts),
-        *_state(ended, undisturbed, doubts),
+        *_state(ended, undisturbed, doubts, _heap if whole else _told),
         *_spend(ended.usage, undisturbed.usage, asked, in_doubt=bool(doubts)),
     ]
 
@@ -86,19 +89,22 @@ def _doubts(ended: Picture, doubts: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(kind="in doubt", what=f"{doubts[key]} was in doubt and nobody was asked")
 
 
-def _state(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str]) -> Iterator[Problem]:
+def _state(
+    ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], told: Callable[[Picture, set[str]], list[str]]
+) -> Iterator[Problem]:
     if ended.outcome != undisturbed.outcome:
         yield Problem(kind="lost", what=f"outcome {ended.outcome}, undisturbed {undisturbed.outcome}")
     if ended.answer != undisturbed.answer:
         yield Problem(kind="lost", what=f"answer {ended.answer!r}, undisturbed {undisturbed.answer!r}")
     unsure = {_text([e["tool"], e["args"]]) for e in ended.effects if e["key"] in doubts}
-    for position, (one, other) in enumerate(zip(_told(ended, unsure), _told(undisturbed, unsure), strict=False)):
+    for position, (one, other) in enumerate(zip(told(ended, unsure), told(undisturbed, unsure), strict=False)):
         if one != other:
             yield Problem(kind="lost", what=f"message {position}: {one}, undisturbed {other}")
             break
     else:
-        if len(ended.messages) != len(undisturbed.messages):
-            yield Problem(kind="lost", what=f"{len(ended.messages)} messages for {len(undisturbed.messages)}")
+        counts = [len(told(picture, unsure)) for picture in (ended, undisturbed)]
+        if counts[0] != counts[1]:
+            yield Problem(kind="lost", what=f"{counts[0]} messages for {counts[1]}")
     asked, wanted = (
         Counter(_text([row["tool"], row["args"], row["status"]]) for row in picture.approvals if not row["effect_key"])
         for picture in (ended, undisturbed)
@@ -117,6 +123,19 @@ def _told(picture: Picture, unsure: set[str]) -> list[str]:
         _text({**message, "text": "(settled)"} if names.get(message["call_id"]) in unsure else dict(message))
         for message in _paired(picture.messages)
     ]
+
+
+def _heap(picture: Picture, unsure: set[str]) -> list[str]:
+    """What was said in its order, then every call with its result, sorted: no ids, no passes."""
+    results = {message["call_id"]: message for message in picture.messages if message["type"] == "tool"}
+    calls: list[str] = []
+    for message in picture.messages:
+        for call in message["calls"]:
+            made = _text([call["name"], call["args"]])
+            result = results.get(call["id"], {"status": "missing", "text": ""})
+            calls.append(_text([made, result["status"], "(settled)" if made in unsure else result["text"]]))
+    said = [_text([one["type"], one["text"]]) for one in picture.messages if one["type"] != "tool" and not one["calls"]]
+    return [*said, *sorted(calls)]
 
 
 def _paired(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
