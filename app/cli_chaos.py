@@ -46,7 +46,8 @@ def chaos(
         raise BadSetting("nothing was tried, so nothing is proven: raise --kills or --runs")
     order = {name: place for place, name in enumerate(("kill", "cut", "restart", "outage", "model"))}
     results.sort(key=lambda result: order[result.fault])
-    _show({"seed": seed, "graph": graph, "table": table(results), "failed": failures(results, seed, graph)}, results, as_json)
+    failed = failures(results, seed, graph)
+    _show({"seed": seed, "graph": graph, "table": table(results), "failed": failed}, results, as_json)
     raise SystemExit(1 if any(result.problems for result in results) else 0)
 
 

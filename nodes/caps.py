@@ -1,4 +1,4 @@
-"""Most calls of single tools in a run: what the tasks of a plan will make is set aside, its sub-tasks share the rest."""
+"""Most calls of single tools in a run: what the tasks of a plan make is set aside, its sub-tasks share the rest."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ def tell(seed: int, number: int) -> Story:
     ]
     if again := chance.random() < 0.5:  # noqa: PLR2004 - an even chance
         tasks.append(_task("order2", "place_order", *chance.choice([[], ["order"], ["found"]]), **ordered))
+    before: list[list[str]] = [[], ["mail"], ["order2" if again else "order"]]
     tasks += [
-        _task(f"n{k}", "post_notice", *chance.choice([[], ["mail"], ["order2" if again else "order"]]), text=f"extra {k}")
-        for k in range(chance.randint(0, 3))
+        _task(f"n{k}", "post_notice", *chance.choice(before), text=f"extra {k}") for k in range(chance.randint(0, 3))
     ]
     chance.shuffle(tasks)
     look = {"name": "search_documents", "args": {"query": "desk lamp"}}

@@ -185,28 +185,31 @@ class Oracle:
         happened = Counter(entry["key"] for entry in self.log if entry["kind"] == "happened")
         if twice := [key for key, times in happened.items() if times > 1]:
             yield f"{len(twice)} effects happened twice"
-        rows = {row["key"]: row["state"] for row in self.facts["effects"]}
-        if left := {key for key, state in rows.items() if state not in ("done", "failed")}:
-            if self.facts["outcome"] in ENDED:
-                yield f"{len(left)} rows of the ledger are left in doubt"
         if self.facts["outcome"] not in ENDED:
             return
+        rows = {row["key"]: row["state"] for row in self.facts["effects"]}
+        if left := [key for key, state in rows.items() if state not in ("done", "failed")]:
+            yield f"{len(left)} rows of the ledger are left in doubt"
         settled = {entry["key"]: entry["type"] for entry in self.log if entry["kind"] == "decided"}
         abandoned = {key for key, said in settled.items() if said == "abandon"}  # an equal call may ask again
         if {key for key, state in rows.items() if state == "done"} != set(happened) - abandoned:
             yield "the ledger does not say what the world says"
-        wanted, found = Counter[str](), Counter[str]()
-        for name, one in self.results.items():
-            task = self.written[name]
-            by_person = self.decided.get(self.call_ids[name]) in ("respond", "done") and task["tool"] in GATED
-            by_person &= self.call_ids[name] not in self.doubted
-            if one["stands"] == "done" and task["tool"] in EFFECTS and not by_person:
-                wanted[f"{task['tool']} {task['label']}"] += 1
-        for entry in self.log:
-            if entry["kind"] == "happened" and entry["key"] not in abandoned:
-                found[f"{entry['tool']} {entry['label']}"] += 1
+        found = Counter(
+            f"{entry['tool']} {entry['label']}"
+            for entry in self.log
+            if entry["kind"] == "happened" and entry["key"] not in abandoned
+        )
+        wanted = Counter(self._wanted())
         if found != wanted:
             yield f"effects: too many {found - wanted}, too few {wanted - found}"
+
+    def _wanted(self) -> Iterator[str]:
+        """Tool and label of each effect that a task which is done stands for."""
+        for name, one in self.results.items():
+            task, call = self.written[name], self.call_ids[name]
+            by_person = task["tool"] in GATED and self.decided.get(call) in ("respond", "done")
+            if one["stands"] == "done" and task["tool"] in EFFECTS and not (by_person and call not in self.doubted):
+                yield f"{task['tool']} {task['label']}"
 
     def _reads(self) -> Iterator[str]:
         """What was stored does not run again."""

@@ -68,7 +68,7 @@ class Doom:
     def now(self) -> None:
         """Die. A process returns from it only to be cancelled."""
         self.ended, self.dead = True, not (self.kill and self.kill["clean"])
-        self.log.write("died", **(self.kill or {}))
+        self.log.write("died", by=self.kill)
         self.die()
 
 
@@ -87,7 +87,7 @@ class DoomedSaver(PostgresSaver):
 
     async def aput_writes(self, config: RunnableConfig, writes: Any, task_id: str, task_path: str = "") -> None:
         await self.doom.reach("write")
-        attempt = next((value for channel, value in writes if channel == RETURN), {})
+        attempt: dict[str, Any] = next((value for channel, value in writes if channel == RETURN), {})
         if "result" in attempt:
             await self._overtaken()
         await super().aput_writes(config, writes, task_id, task_path)
@@ -280,15 +280,13 @@ async def _killable(case: Case, place: Place, number: int, bench: Bench) -> dict
     await asyncio.wait({running}, timeout=HANGS_SECONDS)
     if not running.done():
         raise AssertionError(f"process {number} hangs, {doom}: {json.dumps(case)}")
-    [ended] = await asyncio.gather(running, return_exceptions=True)
-    if doom.ended:
-        return None
-    if isinstance(ended, BaseException):
-        raise ended
-    return ended
+    if not doom.ended:
+        return running.result()
+    if not running.cancelled():
+        running.exception()  # looked at: else it would be told of
+    return None
 
 
 def kill_of(case: Case, number: int) -> Kill | None:
     """What kills this process."""
     return case["kills"][number] if number < len(case["kills"]) else None
-

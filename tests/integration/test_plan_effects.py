@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -86,6 +85,7 @@ async def test_what_ended_before_a_crash_is_taken_for_no_other_task_when_the_rul
     running = asyncio.create_task(runs.resume("t", context=Context()))
     while not desk.calls("lookup"):
         await asyncio.sleep(0)
+        assert not running.done()
     running.cancel()
     await running
 
@@ -107,9 +107,7 @@ def rung() -> list[str]:
 
 
 @pytest.fixture
-async def asked(
-    rung: list[str], script: Script, services: Opened, desk: Desk
-) -> AsyncIterator[tuple[Runs, dict[str, Any]]]:
+async def asked(rung: list[str], script: Script, services: Opened, desk: Desk) -> tuple[Runs, dict[str, Any]]:
     """A plan that has left an effect in doubt, and the question about it."""
 
     @tool(risk="low", untrusted_output=False, idempotent=False)
@@ -137,7 +135,7 @@ async def asked(
     report = await runs.start("go", thread_id="t", context=context, graph="plan")
     [row] = [row for row in report["approvals"] if row["status"] == "pending"]
     assert (row["tool"], row["args"], row["effect_key"], row["deadline"]) == ("ring", {"bell": "front"}, rung[0], None)
-    yield runs, row
+    return runs, row
 
 
 async def test_an_effect_in_doubt_holds_its_branch_and_its_equals_and_nothing_else(

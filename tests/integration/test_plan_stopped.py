@@ -87,6 +87,7 @@ async def test_ctrl_c_in_an_effect_leaves_it_in_doubt(runs: Runs, script: Script
     running = asyncio.create_task(runs.start("go", thread_id="t", context=context, graph="plan"))
     while "n" not in desk.calls("note"):
         await asyncio.sleep(0)
+        assert not running.done()
 
     running.cancel()
     await running
@@ -99,9 +100,9 @@ async def test_ctrl_c_in_an_effect_leaves_it_in_doubt(runs: Runs, script: Script
 
 
 async def test_a_process_whose_thread_is_taken_over_stores_nothing_more_and_begins_no_effect(
-    runs: Runs, script: Script, desk: Desk, services: Opened, database_url: str, tmp_path: Path
+    runs: Runs, script: Script, desk: Desk, database_url: str, tmp_path: Path
 ) -> None:
-    running = await _begun(runs, script(say("Done."), lists={"planner": [plan(*TASKS)]}), desk)
+    running, services = await _begun(runs, script(say("Done."), lists={"planner": [plan(*TASKS)]}), desk), runs.opened
     connection = services.locks._connection
     assert connection is not None
     await _ask(services.pool, f"SELECT pg_terminate_backend({connection.info.backend_pid}, 20000)")

@@ -80,6 +80,24 @@ def test_results_are_compared_behind_their_calls() -> None:
     assert compare(one, other, {}, 1) == []
 
 
+PASSES: tuple[list[dict[str, Any]], ...] = (
+    [{**CALL, "calls": [*CALL["calls"], {"id": "c2", "name": "list_mail", "args": {}}]}, RESULT],
+    [{**CALL, "calls": [{"id": "x2", "name": "list_mail", "args": {}}]}, {**CALL, "calls": CALL["calls"]}, RESULT],
+)
+
+
+@pytest.mark.parametrize(("text", "kinds"), [("no mail", []), ("two mails", ["lost"])])
+def test_in_which_pass_a_plans_call_was_made_does_not_matter_but_what_it_gave(text: str, kinds: list[str]) -> None:
+    one, other = (
+        replace(WHOLE, messages=[*messages, {**RESULT, "call_id": call_id, "text": said}])
+        for messages, call_id, said in zip(PASSES, ("c2", "x2"), (text, "no mail"), strict=True)
+    )
+
+    problems = compare(one, other, {}, 1, whole=True)
+
+    assert [problem.kind for problem in problems] == kinds
+
+
 def test_an_effect_in_doubt_must_reach_a_person() -> None:
     assert _kinds(WHOLE, {"k1": "post_notice"}) == ["in doubt"]
 
