@@ -12,7 +12,6 @@ from tests.integration.plan_tools import Entry
 
 AT_ONCE = {"": 8, "narrow": 2}
 ENDED = ("completed", "tool_failed")
-READS = frozenset({"look", "narrow", "outside", "broken"})
 EFFECTS = frozenset({"note", "buy", "spoil", "shaky", "erase"})
 GATED = frozenset({"buy", "erase"})
 GONE = object()
