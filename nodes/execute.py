@@ -60,7 +60,8 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         done=[name for attempt in attempts for name in attempt.get("done", [])],
     )
     open_calls = [attempt["call"] for attempt in attempts if "call" in attempt and "result" not in attempt]
-    return {**_gathered(state, attempts, results), "calls": [*open_calls, *stay], "usage": usage}
+    intents = {one["digest"]: flight.counts[one["digest"]] for one in attempts if "digest" in one}
+    return {**_gathered(state, attempts, results), "intents": intents, "calls": [*open_calls, *stay], "usage": usage}
 
 
 def _settled(state: State) -> dict[str, TaskResult]:
@@ -119,8 +120,6 @@ def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, T
     }
     if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:
         update["findings"] = findings
-    if intents := {one["digest"]: one["occurrence"] + 1 for one in attempts if "digest" in one}:
-        update["intents"] = intents
     if stopped := next((attempt["stopped"] for attempt in attempts if "stopped" in attempt), None):
         update |= {"outcome": stopped[0], "reason": stopped[1]}
     return update

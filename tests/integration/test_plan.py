@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from app.lifespan import Opened
 from app.runs import Runs
+from graph.context import LocalContext
+from graph.errors import BadSetting
 from tests.integration.conftest import Script, decide, ids_of, messages_of, say
 from tests.integration.planning import Desk, plan, runs_at, stands, task
 
@@ -246,3 +248,57 @@ async def test_a_sub_task_stops_at_its_own_limit_and_counts_as_failed(runs: Runs
 
     assert (report["outcome"], desk.calls("lookup")) == ("completed", ["z"])
     assert await stands(runs) == {"s": "failed"}
+
+
+async def test_a_message_that_comes_while_a_person_is_asked_is_planned_for_afterwards(
+    runs: Runs, script: Script, services: Opened, desk: Desk
+) -> None:
+    planner = [plan(BUY), plan(task("n", "note", text="also ${b.order}"))]
+    context = script(say("Both."), lists={"planner": planner})
+    report = await run(runs, context)
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await runs.plan.ainvoke({"messages": [HumanMessage("note it, too")]}, config, context=context)
+    assert desk.calls("note") == []
+
+    await decide(services, ids_of(report)["buy"], "approve")
+    report = await runs.resume("t", context=context)
+
+    assert (report["outcome"], report["answer"]) == ("completed", "Both.")
+    assert (desk.calls("buy"), desk.calls("note")) == ([("lamp", 12.5)], ["also o-lamp"])
+
+
+async def test_a_call_that_another_graph_left_waiting_runs_here_when_it_is_approved(
+    runs: Runs, script: Script, services: Opened, desk: Desk
+) -> None:
+    call = {"tool_calls": [{"name": "buy", "args": {"item": "desk", "price": 2}}]}
+    report = await runs.start("go", thread_id="t", context=script(call, say("never")))
+    context = script(say("never"), say("Both."), lists={"planner": [plan(task("a", "lookup", id="x"))]})
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await runs.plan.ainvoke({"messages": [HumanMessage("and look")]}, config, context=context)
+    await decide(services, ids_of(report)["buy"], "approve")
+
+    report = await runs.resume("t", context=context)
+
+    assert (report["outcome"], report["answer"]) == ("completed", "Both.")
+    assert (desk.calls("buy"), desk.calls("lookup")) == ([("desk", 2.0)], ["x"])
+
+
+async def test_a_thread_is_not_gone_on_with_by_another_graph(runs: Runs, script: Script) -> None:
+    await run(runs, script(say("never"), lists={"planner": [plan(BUY)]}))
+
+    with pytest.raises(BadSetting, match="is run by the graph plan"):
+        await runs.react.ainvoke(None, {"configurable": {"thread_id": "t"}})
+
+
+async def test_what_was_not_begun_when_a_limit_stopped_the_plan_is_told(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    tasks = [BUY, task("n", "note", "b", text="n")]
+    report = await run(runs, script(say("never"), lists={"planner": [plan(*tasks)]}))
+    await decide(services, ids_of(report)["buy"], "approve")
+
+    report = await runs.resume("t", context=LocalContext(max_seconds=0.000_001))
+
+    assert report["outcome"] == "stopped_deadline"
+    assert "Not done: buy(" in report["answer"]
+    assert "note({'text': 'n'})" in report["answer"]
