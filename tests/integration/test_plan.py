@@ -219,37 +219,6 @@ async def test_a_new_request_on_the_thread_makes_a_new_plan(runs: Runs, script: 
     assert desk.calls("lookup") == ["x", "y"]
 
 
-async def test_a_sub_task_reads_with_its_own_model_calls_and_answers(runs: Runs, script: Script, desk: Desk) -> None:
-    tasks = [
-        task("a", "lookup", id="x"),
-        task("s", "react", task="Which of $a is cheap?", max_iterations=3),
-        task("n", "note", text="$s"),
-    ]
-    turns = [
-        {"tool_calls": [{"name": "lookup", "args": {"id": "z"}}, {"name": "buy", "args": {"item": "z", "price": 1}}]}
-    ]
-    lists = {"planner": [plan(*tasks)], "subtasks": {"s": [*turns, say("The z.")]}}
-
-    report = await run(runs, script(say("Noted."), lists=lists))
-
-    assert (report["outcome"], desk.calls("note"), desk.calls("buy")) == ("completed", ["The z."], [])
-    assert desk.calls("lookup") == ["x", "z"]
-    assert (report["usage"]["model_calls"], report["usage"]["tool_calls"]) == (4, 3)
-
-
-async def test_a_sub_task_stops_at_its_own_limit_and_counts_as_failed(runs: Runs, script: Script, desk: Desk) -> None:
-    again = {"tool_calls": [{"name": "lookup", "args": {"id": "z"}}]}
-    lists = {
-        "planner": [plan(task("s", "react", task="Look.", max_iterations=2, max_tool_calls=1)), plan()],
-        "subtasks": {"s": [again] * 5},
-    }
-
-    report = await run(runs, script(say("Nothing."), lists=lists))
-
-    assert (report["outcome"], desk.calls("lookup")) == ("completed", ["z"])
-    assert await stands(runs) == {"s": "failed"}
-
-
 async def test_a_message_that_comes_while_a_person_is_asked_is_planned_for_afterwards(
     runs: Runs, script: Script, services: Opened, desk: Desk
 ) -> None:
