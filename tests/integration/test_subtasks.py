@@ -28,7 +28,7 @@ class Listening:
     async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
         if question.role == "subtask":
             self.asked.append(list(question.messages))
-            assert {one.name for one in question.tools} == {"lookup", "narrow", "outside", "broken"}
+            assert {one.name for one in question.tools} == {"lookup", "narrow", "hosted", "outside", "broken"}
         return await self.real.complete(chain, question, budget=budget, first=first)
 
     def usd(self, chain: str, prompt_tokens: int, completion_tokens: int) -> float:
