@@ -123,7 +123,7 @@ async def test_a_run_without_a_thread_plans_too_and_can_not_wait_for_a_person(
     async def engine() -> Opened:
         return opened
 
-    graph = plan_execute(engine)
+    graph: Any = plan_execute(engine)
     asked = {"messages": [HumanMessage("go")]}
     reads = script(
         say("Read."), lists={"planner": [plan(task("a", "lookup", id="x"), task("n", "note", text="$a.id"))]}
