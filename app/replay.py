@@ -8,6 +8,7 @@ from typing import Any
 from langgraph.types import StateSnapshot
 
 from app.lifespan import Opened
+from app.plan_view import tasks_of
 from app.report import next_nodes
 
 
@@ -30,7 +31,7 @@ async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
         "thread_id": configurable["thread_id"],
         "checkpoint_id": configurable["checkpoint_id"],
         "next": next_nodes(snapshot),
-        "calls": _with_status(snapshot, "ready"),
+        "calls": [*_with_status(snapshot, "ready"), *_open_tasks(snapshot)],
         "asks": _with_status(snapshot, "ask"),
         "effects_reused": reused,
     }
@@ -39,3 +40,15 @@ async def preview(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
 def _with_status(snapshot: StateSnapshot, status: str) -> list[dict[str, Any]]:
     calls = snapshot.values.get("calls", [])
     return [{"tool": call["name"], "args": call["args"]} for call in calls if call["status"] == status]
+
+
+def _open_tasks(snapshot: StateSnapshot) -> list[dict[str, Any]]:
+    """The calls of a plan that have no result yet, as planned; those that wait for a person are asked about."""
+    due = next_nodes(snapshot)
+    made = {call["id"] for call in snapshot.values.get("calls", [])}
+    tasks = tasks_of(snapshot.values, due) if "execute" in due else []
+    return [
+        {"tool": task["tool"], "args": task["args"]}
+        for task in tasks
+        if task["stands"] == "open" and task["call_id"] not in made
+    ]
