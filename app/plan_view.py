@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from langchain_core.messages import ToolMessage
 from typing_extensions import TypedDict  # as the state's own
 
 from app.visible import visible
@@ -61,9 +62,10 @@ def tasks_of(values: Mapping[str, Any], due: Sequence[str]) -> list[TaskView]:
     """
     if values.get("outcome") and due and "finish" not in due:
         return []  # those of the run before: a new request has just arrived
-    tasks = [found for one in values.get("tasks") or [] if (found := _read(one))]
-    ended: dict[str, Standing] = {name: result["stands"] for name, result in (values.get("results") or {}).items()}
-    asked = {call["id"] for call in values.get("calls") or [] if call["status"] == "ask"}
+    tasks = [found for one in _mappings(values.get("tasks")) if (found := _read(one))]
+    ended = _settled(values, tasks) if due else {}
+    ended |= _results(values)
+    asked = {call.get("id") for call in _mappings(values.get("calls")) if call.get("status") == "ask"}
     lost = {name for name, stands in ended.items() if stands != "done"}
     for task in tasks:
         if task["id"] in ended:
@@ -76,8 +78,32 @@ def tasks_of(values: Mapping[str, Any], due: Sequence[str]) -> list[TaskView]:
     return tasks
 
 
-def _read(one: Any) -> TaskView | None:
-    if not isinstance(one, Mapping) or not isinstance(one.get("id"), str):
+def _results(values: Mapping[str, Any]) -> dict[str, Standing]:
+    results = values.get("results")
+    return {
+        name: standing
+        for name, result in (results if isinstance(results, Mapping) else {}).items()
+        for standing in STANDINGS
+        if isinstance(result, Mapping) and result.get("stands") == standing
+    }
+
+
+def _settled(values: Mapping[str, Any], tasks: Sequence[TaskView]) -> dict[str, Standing]:
+    """What a person settled, and becomes a task's result as soon as its plan goes on."""
+    told = {one.tool_call_id: one.status for one in values.get("messages", []) if isinstance(one, ToolMessage)}
+    return {
+        task["id"]: "done" if told[task["call_id"]] == "success" else "refused"
+        for task in tasks
+        if task["call_id"] in told
+    }
+
+
+def _mappings(several: Any) -> list[Mapping[str, Any]]:
+    return [one for one in several if isinstance(one, Mapping)] if isinstance(several, list) else []
+
+
+def _read(one: Mapping[str, Any]) -> TaskView | None:
+    if not isinstance(one.get("id"), str):
         return None
     args, needs = one.get("args"), one.get("needs")
     return TaskView(

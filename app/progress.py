@@ -26,6 +26,7 @@ _STYLES = {
     "finish": "bold",
 }
 _WIDTH = 400
+CALL_CHARS = 100
 MOST_TASKS = 40
 """Of a plan that are told as it is made."""
 
@@ -81,7 +82,8 @@ def _task(change: dict[str, Any]) -> list[str]:
     if "call" not in change:
         return [f"stopped: {change['stopped'][1]}"] if "stopped" in change else []
     call = change["call"]
-    named = f"{change['name']}  {call['name']}" if change.get("name") else call["name"]
+    made = f"{call['name']}({_short(_args(call['args']), CALL_CHARS)})"
+    named = f"{change['name']}: {made}" if change.get("name") else made
     if "result" not in change:
         return [f"{named}: waits for a person"] if call["status"] == "ask" else []
     text = str(change["message"].text)

@@ -1,7 +1,7 @@
-"""`--graph auto`: a rule over the words of a request, no model. Several things that can be done side by side make a plan.
+"""`--graph auto`: a rule over the words of a request, no model: several things to do side by side make a plan.
 
-It reads English and goes by signs: a part that begins with a verb of office work and points at nothing said before it is
-one thing. When in doubt it is `react`, which can do all that `plan` can.
+It reads English and goes by signs: a part that begins with a verb of office work and points at nothing said before it
+is one such thing. When in doubt it is `react`, which can do all that `plan` can.
 """
 
 from __future__ import annotations

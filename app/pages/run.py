@@ -7,8 +7,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.pages.plan import plan_shown
 from app.pages.visit import Visit, visit
-from app.report import outcome_of
+from app.report import outcome_of, plan_of
 from app.runs import Runs
 from app.timeline import timeline
 from graph.errors import NotFound
@@ -19,12 +20,13 @@ PAGE = 50
 
 
 async def show(request: Request) -> Response:
-    """GET /inbox/runs/{thread_id}[?until=CHECKPOINT]."""
+    """GET /inbox/runs/{thread_id}[?until=CHECKPOINT][?tasks=NUMBER]."""
     seen = await visit(request)
     thread_id = request.path_params["thread_id"]
     await check_owner(seen, thread_id)
     runs = runs_of(seen)
     snapshot = await runs.known(thread_id)
+    approvals = await seen.opened.approvals.find(thread_id=thread_id)
     graph, until = await runs.graph_of(thread_id), request.query_params.get("until")
     return seen.respond(
         "run.html",
@@ -35,7 +37,8 @@ async def show(request: Request) -> Response:
         answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
         usage={**no_usage(), **snapshot.values.get("usage", {})},
         line=await timeline(graph, seen.opened.saver, thread_id, limit=PAGE, until=until),
-        approvals=await seen.opened.approvals.find(thread_id=thread_id),
+        approvals=approvals,
+        plan=plan_shown(await plan_of(seen.opened, snapshot), approvals, first=request.query_params.get("tasks", "")),
         effects=await seen.opened.ledger.of_thread(thread_id),
         started="started" in request.query_params,
     )
