@@ -115,9 +115,7 @@ class Runs:
         if next_nodes(snapshot) == ["execute"] and not begun:
             await self.plan.abulk_update_state(_config(thread_id), [[StateUpdate(None, END)]])
         elif plan_only:
-            raise BadSetting(
-                f"the plan of thread {thread_id} is being run: go on with it by 'ballast resume {thread_id}'"
-            )
+            raise BadSetting(f"the plan of thread {thread_id} has begun: go on with 'ballast resume {thread_id}'")
 
     async def resume(self, thread_id: str, *, context: Context) -> dict[str, Any]:
         """Go on with whatever was decided so far, or after a crash from the last checkpoint.

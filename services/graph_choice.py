@@ -23,7 +23,8 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _BACK = re.compile(
-    r"\b(?:it|its|them|they|their|theirs|those|these|this|that|him|his|her|hers|there|the (?:same|first|result|answer)|"
+    r"\b(?:it|its|one|ones|them|they|their|theirs|those|these|this|that|him|his|her|hers|there|"
+    r"the (?:same|first|result|answer)|"
     r"if|unless|whether|until|depending|otherwise|accordingly|based on|then|after(?:wards)?|next|each|every)\b",
     re.IGNORECASE,
 )

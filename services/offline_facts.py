@@ -19,5 +19,5 @@ def is_facts(text: str) -> bool:
     """Whether a sub-task's answer is such a list, for other tasks and not for people."""
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

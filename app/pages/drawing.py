@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-WIDTH, HEIGHT = 204, 52
+WIDTH, HEIGHT = 198, 52
 """Of a box, in px."""
-ACROSS, BETWEEN = 46, 14
+ACROSS, BETWEEN = 36, 14
 """From layer to layer, and between boxes of one."""
 BEND = 8
 """Height of the place that a passing line takes."""

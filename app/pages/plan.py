@@ -17,7 +17,7 @@ MOST_DRAWN = 60
 """Tasks of a plan that is still drawn."""
 PAGE = 100
 """Tasks of the list on a page."""
-NAME_COLUMNS, TOOL_COLUMNS = 23, 18
+NAME_COLUMNS, TOOL_COLUMNS = 19, 16
 """What fits into a box of a name, and of a tool beside how the task stands. A wide letter takes two."""
 
 
@@ -87,7 +87,7 @@ def estimate_in_words(estimate: Any) -> str:
     except (TypeError, KeyError, ValueError, OverflowError):  # a state may be edited from outside
         return ""
     cost = f", ${usd:.4f}" if usd else ""
-    return f"{calls:,} call{'' if calls == 1 else 's'}, about {tokens:,} tokens{cost}"
+    return f"{calls:,} call{'' if calls == 1 else 's'}, ~{tokens:,} tokens{cost}"
 
 
 def _drawn(tasks: Sequence[TaskView]) -> Drawing:

@@ -28,11 +28,13 @@ async def show(request: Request) -> Response:
     snapshot = await runs.known(thread_id)
     approvals = await seen.opened.approvals.find(thread_id=thread_id)
     graph, until = await runs.graph_of(thread_id), request.query_params.get("until")
+    row, outcome = await seen.opened.runs.get(thread_id), outcome_of(snapshot)
     return seen.respond(
         "run.html",
         thread_id=thread_id,
-        row=await seen.opened.runs.get(thread_id),
-        outcome=outcome_of(snapshot),
+        row=row,
+        outcome=outcome,
+        going="stopped by a person" if row and row.outcome == "cancelled" else "running, or cut off",
         reason=snapshot.values.get("reason", ""),
         answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
         usage={**no_usage(), **snapshot.values.get("usage", {})},
