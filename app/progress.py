@@ -79,8 +79,10 @@ def _plan(change: dict[str, Any]) -> list[str]:
 
 
 def _task(change: dict[str, Any]) -> list[str]:
+    if "stopped" in change:
+        return [f"stopped: {change['stopped'][1]}"]
     if "call" not in change:
-        return [f"stopped: {change['stopped'][1]}"] if "stopped" in change else []
+        return []
     call = change["call"]
     made = f"{call['name']}({_short(_args(call['args']), CALL_CHARS)})"
     named = f"{change['name']}: {made}" if change.get("name") else made
