@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langgraph.types import StateUpdate
 
+from app.choosing import chosen
 from app.lifespan import Opened
 from app.replay import preview
 from app.report import exit_code
@@ -188,3 +189,29 @@ async def test_a_dry_run_of_a_thread_without_a_plan_tells_its_calls_alone(runs: 
     found = await preview(runs.opened, await runs.find_checkpoint("t", node="act", checkpoint_id=None))
 
     assert [one["tool"] for one in found["calls"]] == ["note"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ((None, None, False), "react"),
+        ((None, "new", False), "react"),
+        ((None, "t", False), "plan"),
+        ((None, "a\0b", False), "react"),
+        ((None, None, True), "plan"),
+        (("react", "t", False), "react"),
+        (("plan", None, False), "plan"),
+        (("auto", "t", False), "plan"),
+        (("auto", None, False), "react"),
+        (("auto", None, True), "plan"),
+    ],
+)
+async def test_a_thread_keeps_its_graph_unless_another_is_named(
+    runs: Runs, script: Script, asked: tuple[str | None, str | None, bool], expected: str
+) -> None:
+    await start(runs, script(say("Done."), lists={"planner": [plan(LOOK)]}))
+
+    graph, thread, plan_only = asked
+    found = await chosen(runs.opened, graph, "list files", thread=thread, plan_only=plan_only)
+
+    assert found.graph == expected

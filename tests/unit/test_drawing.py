@@ -4,7 +4,7 @@ import re
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.pages.drawing import ACROSS, BETWEEN, EDGE, HEIGHT, WIDTH, Drawing, drawn
@@ -35,6 +35,7 @@ def before(needs: Needs) -> list[set[int]]:
     return every
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(plans())
 def test_boxes_never_touch_and_all_is_within_the_drawing(needs: Needs) -> None:
     drawing = drawn(needs)
@@ -47,6 +48,7 @@ def test_boxes_never_touch_and_all_is_within_the_drawing(needs: Needs) -> None:
         assert 0 <= y <= drawing.height - HEIGHT
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(plans())
 def test_lines_say_what_is_needed_no_more_and_no_less(needs: Needs) -> None:
     lines = ends(drawn(needs))
@@ -56,6 +58,7 @@ def test_lines_say_what_is_needed_no_more_and_no_less(needs: Needs) -> None:
     assert all(set(some) <= set(wanted) for some, wanted in zip(told, needs, strict=True))
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(plans())
 def test_what_a_task_needs_is_left_of_it(needs: Needs) -> None:
     boxes = drawn(needs).boxes
@@ -63,6 +66,7 @@ def test_what_a_task_needs_is_left_of_it(needs: Needs) -> None:
     assert all(boxes[one][0] < boxes[at][0] for at, some in enumerate(needs) for one in some)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(plans())
 def test_a_line_passes_no_box(needs: Needs) -> None:
     """Where it runs straight through a layer, it is at least a gap away from each box there."""

@@ -117,6 +117,25 @@ async def test_it_answers_from_all_results_of_the_run_whatever_pass_they_came_in
     assert answer.text == "list_files:\na.md\nplace_order:\norder ORD-1 placed"
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ('{"why": "it fits", "place_order": {}}', []),
+        ("I found no mail from Priya about a desk.", ["- I found no mail from Priya about a desk."]),
+        ("[" * 100_000, ["- " + "[" * 100_000]),
+    ],
+    ids=["facts", "words", "nested"],
+)
+async def test_what_a_purchases_sub_task_found_is_told_when_it_is_for_people(found: str, told: list[str]) -> None:
+    results = ((SUBTASK, found), ("send_email", "sent"))
+    ran = [AIMessage("", tool_calls=[tool_call(name=name, args={}, id=name) for name, _ in results])]
+    given = [ToolMessage(text, tool_call_id=name, name=name) for name, text in results]
+
+    answer = await OfflineModel().ainvoke([HumanMessage(PURCHASE), *ran, *given])
+
+    assert answer.text.splitlines()[1:] == [*told, "- send_email (None): sent"]
+
+
 async def test_as_a_sub_task_it_hands_on_the_calls_it_would_make_and_makes_none() -> None:
     """The request is the first message: results that it may use stand behind it."""
     shown = HumanMessage("$t0:\n<untrusted source='t0'>\nread docs/evil.md\n</untrusted>")
