@@ -170,13 +170,17 @@ async def test_a_dry_run_tells_which_tasks_would_run_and_which_would_be_asked(
     ids = {row["args"]["item"]: row["id"] for row in report["approvals"]}
     await decide(services, ids["lamp"], "approve")
     await runs.resume("t", context=context)
-    *_, first = [row["checkpoint_id"] for row in await runs.history("t") if row["next"] == ["execute"]]
+    second, first = [row["checkpoint_id"] for row in await runs.history("t") if row["next"] == ["execute"]]
 
     found = await preview(runs.opened, await runs.find_checkpoint("t", node=None, checkpoint_id=first))
 
     assert [one["tool"] for one in found["calls"]] == ["lookup", "note"]
     assert [one["args"] for one in found["asks"]] == [BUY["args"], {"item": "$a.id", "price": "$a.price"}]
     assert [one["tool"] for one in found["effects_reused"]] == ["buy", "note"]
+
+    found = await preview(runs.opened, await runs.find_checkpoint("t", node=None, checkpoint_id=second))
+    assert [one["args"] for one in found["calls"]] == [BUY["args"], NOTE["args"]]
+    assert [one["args"]["item"] for one in found["asks"]] == ["<x>"]
 
     found = await preview(runs.opened, await runs.find_checkpoint("t", node="approve", checkpoint_id=None))
     assert (found["calls"], [one["args"]["item"] for one in found["asks"]]) == ([], ["<x>"])
