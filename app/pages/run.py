@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from app.pages.plan import plan_shown
 from app.pages.visit import Visit, visit
+from app.plan_view import TaskView
 from app.report import outcome_of, plan_of
 from app.runs import Runs
 from app.timeline import timeline
@@ -29,21 +31,27 @@ async def show(request: Request) -> Response:
     approvals = await seen.opened.approvals.find(thread_id=thread_id)
     graph, until = await runs.graph_of(thread_id), request.query_params.get("until")
     row, outcome = await seen.opened.runs.get(thread_id), outcome_of(snapshot)
+    tasks = await plan_of(seen.opened, snapshot)
     return seen.respond(
         "run.html",
         thread_id=thread_id,
         row=row,
         outcome=outcome,
-        going="stopped by a person" if row and row.outcome == "cancelled" else "running, or cut off",
+        going=_going(tasks) if row and row.outcome == "cancelled" else "running, or cut off",
         reason=snapshot.values.get("reason", ""),
         answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
         usage={**no_usage(), **snapshot.values.get("usage", {})},
         line=await timeline(graph, seen.opened.saver, thread_id, limit=PAGE, until=until),
         approvals=approvals,
-        plan=plan_shown(await plan_of(seen.opened, snapshot), approvals, first=request.query_params.get("tasks", "")),
+        plan=plan_shown(tasks, approvals, first=request.query_params.get("tasks", "")),
         effects=await seen.opened.ledger.of_thread(thread_id),
         started="started" in request.query_params,
     )
+
+
+def _going(tasks: Sequence[TaskView]) -> str:
+    """How a run stands that a person stopped before its end."""
+    return "planned, not run" if tasks and all(task["stands"] == "open" for task in tasks) else "stopped by a person"
 
 
 def runs_of(seen: Visit) -> Runs:

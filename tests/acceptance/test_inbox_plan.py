@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -178,3 +180,24 @@ async def test_a_run_that_plans_nothing_has_no_plan_on_its_page(desk: Desk, tab:
 
     await expect(tab.get_by_role("heading", name="Steps")).to_be_visible()
     await expect(tab.get_by_role("heading", name="Plan")).to_have_count(0)
+
+
+async def test_a_plan_that_was_only_made_is_shown_before_it_runs(desk: Desk, tab: Page) -> None:
+    from app.lifespan import opened  # noqa: PLC0415 - loads the whole agent
+    from app.runs import Runs  # noqa: PLC0415 - as above
+    from graph.context import LocalContext  # noqa: PLC0415 - as above
+    from services.settings import load  # noqa: PLC0415 - as above
+
+    thread = str(uuid.uuid4())
+    context = LocalContext(model="offline", workspace=Path(__file__).parents[2] / "examples/office")
+    async with opened(load(database_url=desk.server.database_url, openai_api_key=None)) as everything:
+        runs = Runs(opened=everything, progress=lambda _node, _change: None)
+        request = "list files and list mail"
+        await runs.start(request, thread_id=thread, context=context, graph="plan", plan_only=True)
+        await tab.goto(f"/inbox/runs/{thread}")
+        await expect(tab.locator(".figures")).to_contain_text("Planned, not run")
+        await expect(tab.locator("svg.box.is-open .name")).to_have_text(["t1", "t2"])
+
+        await runs.resume(thread, context=context)
+        await tab.goto(f"/inbox/runs/{thread}")
+        await expect(tab.locator("svg.box.is-done .name")).to_have_text(["t1", "t2"])
