@@ -100,6 +100,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         models = ModelChain(chosen, endpoints)
         stack.push_async_callback(models.aclose)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
+        saver = PostgresSaver(pool, serde=serde)
         executor = Executor(box, ledger, endpoints, smtp_url=chosen.smtp_url)
         services = Services(
             models=models,
@@ -113,12 +114,13 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             records=runs,
             clock=SystemClock(),
             telemetry=telemetry,
+            writes=saver,
             defaults=chosen,
         )
         yield Opened(
             settings=chosen,
             pool=pool,
-            saver=PostgresSaver(pool, serde=serde),
+            saver=saver,
             ledger=ledger,
             approvals=approvals,
             runs=runs,

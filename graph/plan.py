@@ -54,7 +54,9 @@ class Planned(TypedDict, total=False):
     """Those of the current plan, each behind all it needs; those of earlier plans of the run that ended come first."""
     results: dict[str, TaskResult]
     """By task, of those that ended."""
+    planned_for: str
+    """Id of the newest message the plan was made for: one that came since is planned for when its tasks have ended."""
     replans: int
-    """Plans made in this run after the first."""
+    """Plans made in this run around what failed."""
     replanned: list[str]
     """Failed tasks the planner was told of: what could be done about them is in the plan."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from graph.plan import MOST_REPLANS
-from graph.state import PlanPending
+from graph.state import PlanPending, State, request_id
 
 OnEntry = Literal["sanitize", "plan", "execute", "approve"]
 AfterPlan = Literal["finish", "execute", "join"]
@@ -40,12 +40,14 @@ def after_plan(state: PlanPending) -> AfterPlan:
     return "execute" if any(task["id"] not in results for task in state.get("tasks", [])) else "join"
 
 
-def after_execute(state: PlanPending) -> AfterExecute:
-    """All that could run did: ask for all that waits, then plan around what failed, then answer."""
+def after_execute(state: State) -> AfterExecute:
+    """All that could run did: ask for all that waits, then plan for what failed or was said since, then answer."""
     if state.get("outcome"):
         return "finish"
     if state.get("calls"):
         return "approve"
+    if state.get("planned_for") != request_id(state["messages"]):
+        return "plan"
     known = state.get("replanned", [])
     failed = [
         name for name, result in state.get("results", {}).items() if result["stands"] == "failed" and name not in known

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NotRequired
 
-from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage, RemoveMessage, convert_to_messages
 from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
@@ -177,6 +177,12 @@ def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[A
             message.id = "m" + hashlib.sha256(seed.encode()).hexdigest()[:16]
         merged[message.id] = message  # type: ignore[assignment]  # as above
     return list(merged.values())
+
+
+def request_id(messages: Sequence[AnyMessage]) -> str:
+    """Id of the message a run works on: with it a turn begins. Empty when there is none."""
+    newest = next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
+    return (newest.id if newest else None) or ""
 
 
 def _only_appends(history: Sequence[AnyMessage], new: Sequence[BaseMessage]) -> bool:

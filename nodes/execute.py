@@ -43,20 +43,22 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     usage = state["usage"].copy()
     budget = budget_of(runtime, "execute", context, usage)
     seconds = context.max_seconds - usage["seconds"]
-    flight = Flight(
-        run=run,
-        context=context,
-        step=Step(thread_id=thread_id, workspace=context.workspace, claim=run.claim, seconds=seconds),
-        budget=budget,
-        results=results,
-        released={call["id"]: call for call in released},
-        held={call["id"]: call for call in held},
-        faults=faults,
-        counts=dict(state.get("intents", {})),
-        doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
-        caps=Caps(limits=limits_by_tool(context.tool_limits), taken=_taken(state, tasks, results)),
-    )
-    attempts = await flight.run_all(tasks)
+    with services.writes.watched(thread_id) as writes:
+        flight = Flight(
+            run=run,
+            context=context,
+            step=Step(thread_id=thread_id, workspace=context.workspace, claim=run.claim, seconds=seconds),
+            budget=budget,
+            results=results,
+            released={call["id"]: call for call in released},
+            held={call["id"]: call for call in held},
+            faults=faults,
+            counts=dict(state.get("intents", {})),
+            doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
+            writes=writes,
+            caps=Caps(limits=limits_by_tool(context.tool_limits), taken=_taken(state, tasks, results)),
+        )
+        attempts = await flight.run_all(tasks)
     services.telemetry.annotate(tasks=_stand(tasks, attempts))
     usage = count_calls(
         await budget.close(),
@@ -136,11 +138,10 @@ def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, T
             *(attempt["message"] for attempt in attempts if "message" in attempt),
         ],
         "results": {name: result for name, result in results.items() if name in planned},
+        "intents": _intents(attempts),
     }
     if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:
         update["findings"] = findings
-    if intents := _intents(attempts):
-        update["intents"] = intents
     if stopped := next((attempt["stopped"] for attempt in attempts if "stopped" in attempt), None):
         update |= {"outcome": stopped[0], "reason": stopped[1]}
     return update

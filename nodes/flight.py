@@ -14,6 +14,7 @@ from langgraph.func import task as durable_task
 
 from graph.context import LocalContext, Run
 from graph.plan import SUBTASK, Task, TaskResult
+from graph.records import Watch
 from graph.state import Call
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
@@ -49,6 +50,8 @@ class Flight:
     """Effects that a person is asked about: an equal one waits; grows."""
     caps: Caps
     """On single tools, with the calls of the plan's own tasks set aside."""
+    writes: Watch
+    """Where what ended is stored."""
     _lines: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _begun: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     """Of each effect the occurrences of this pass. What was stored of them may be the later one alone."""
@@ -157,6 +160,10 @@ class Flight:
                 if self.step.left() <= 0:
                     why = f"time: {self.context.max_seconds:g} s are over"
                     return {**not_begun, "stopped": ("stopped_deadline", why)}
+                if digest:
+                    # Its arguments may come from results that ended just now. Were those lost, they could be others
+                    # when they are made again, and this effect would be another one.
+                    await self.writes.landed()
                 occurrence = self._occurrence(call, digest)
                 result = await self._result(call, occurrence)
             attempt = await self._of(call, result)

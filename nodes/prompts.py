@@ -120,6 +120,11 @@ def replanning(ended: Mapping[str, TaskResult]) -> list[BaseMessage]:
     return [HumanMessage(REPLAN.format(ended="\n".join(f"- {name}: {one['stands']}" for name, one in ended.items())))]
 
 
+def sent_back(faults: Sequence[str]) -> list[BaseMessage]:
+    """What the planner is told of a plan that can't be run."""
+    return [HumanMessage(NOT_ADMITTED.format(faults="\n".join(f"- {fault}" for fault in faults)))] if faults else []
+
+
 def answering(state: State) -> list[BaseMessage]:
     """What the model is told when the answer is to be made."""
     results = state.get("results", {})

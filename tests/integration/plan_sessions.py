@@ -88,13 +88,16 @@ class DoomedSaver(PostgresSaver):
     async def aput_writes(self, config: RunnableConfig, writes: Any, task_id: str, task_path: str = "") -> None:
         await self.doom.reach("write")
         attempt: dict[str, Any] = next((value for channel, value in writes if channel == RETURN), {})
-        if "result" in attempt:
-            await self._overtaken()
         await super().aput_writes(config, writes, task_id, task_path)
         if "result" in attempt:
             await self.log.add("stored", call=attempt["call"]["id"])
             if self.doom.kill and self.returned >= self.doom.kill["nth"]:
                 self.stored.set()
+
+    async def _write(self, statement: Any, row: dict[str, Any]) -> None:
+        if RETURN in row.get("channels", ()):
+            await self._overtaken()
+        await super()._write(statement, row)
 
     async def _overtaken(self) -> None:
         """Where it is time for it: hang until another task is stored, and die."""
@@ -166,7 +169,7 @@ class Bench:
         self._saver = DoomedSaver(opened.pool, serde=opened.saver.serde)
         ledger = Ledger(opened.pool)
         executor = Executor(desk.box, ledger, endpoints_of(settings))
-        services = dataclasses.replace(opened.services, tools=executor)
+        services = dataclasses.replace(opened.services, tools=executor, writes=self._saver)
         self.engine = dataclasses.replace(opened, saver=self._saver, ledger=ledger, services=services)
         self.runs = Runs(opened=self.engine, progress=lambda _node, _change: None)
 

@@ -102,13 +102,14 @@ async def test_what_ended_before_a_crash_is_taken_for_no_other_task_when_the_rul
 
 @pytest.fixture
 def rung() -> list[str]:
-    """Keys of each ring, in order. The first attempt ends with an error after it."""
+    """Keys of each ring, in order."""
     return []
 
 
 @pytest.fixture
 async def asked(rung: list[str], script: Script, services: Opened, desk: Desk) -> tuple[Runs, dict[str, Any]]:
-    """A plan that has left an effect in doubt, and the question about it."""
+    """A plan that has left an effect in doubt, the first ring at the front, and the question about it."""
+    broken: list[str] = []
 
     @tool(risk="low", untrusted_output=False, idempotent=False)
     async def ring(bell: str, context: Injected) -> str:
@@ -118,7 +119,8 @@ async def asked(rung: list[str], script: Script, services: Opened, desk: Desk) -
             bell: Which.
         """
         rung.append(context.idempotency_key)
-        if len(rung) == 1:
+        if bell == "front" and not broken:
+            broken.append(context.idempotency_key)
             raise RuntimeError("cut off")
         return f"rang {bell}"
 
@@ -134,7 +136,7 @@ async def asked(rung: list[str], script: Script, services: Opened, desk: Desk) -
     context = script(say("Done."), lists={"planner": [plan(*tasks)]})
     report = await runs.start("go", thread_id="t", context=context, graph="plan")
     [row] = [row for row in report["approvals"] if row["status"] == "pending"]
-    assert (row["tool"], row["args"], row["effect_key"], row["deadline"]) == ("ring", {"bell": "front"}, rung[0], None)
+    assert (row["tool"], row["args"], row["effect_key"], row["deadline"]) == ("ring", {"bell": "front"}, broken[0], None)
     return runs, row
 
 
