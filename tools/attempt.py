@@ -11,6 +11,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from checkpoints.ledger import Ending, Recorded
+from checkpoints.outage import passes
 from graph.errors import ToolFailed, ToolUnavailable
 from graph.tools import Step
 from services.endpoints import Endpoints
@@ -106,7 +107,7 @@ def _again(error: Exception, marks: Marks) -> bool | float:
         return True if error.retry_after_s is None else error.retry_after_s
     if isinstance(error, (ToolFailed, NoAnswer, Crashed)) or not marks.idempotent:
         return False
-    return isinstance(error, OSError) or transient(error)
+    return isinstance(error, OSError) or passes(error) or transient(error)
 
 
 def misfit(registered: BaseTool, given: dict[str, Any]) -> str | None:

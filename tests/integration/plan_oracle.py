@@ -116,20 +116,25 @@ class Oracle:
         return value
 
     def _order(self) -> Iterator[str]:
-        """No call before what its task needs is done, and with exactly what that gave."""
+        """No call before what its task needs is done, and with exactly what that gave; of an effect, stored."""
         ready: set[str] = set()
+        stored: set[str] = set()
         by_label = {task["label"]: task for task in self.written.values() if task["label"] != "same"}
         settled = {self.call_ids.get(name): name for name in self.results}
         for entry in self.log:
             if entry["kind"] == "stored" or (entry["kind"] == "decided" and entry["type"] in ("respond", "done")):
-                ready.add(settled.get(entry["call"], ""))
+                stored.add(settled.get(entry["call"], ""))
+                ready |= stored
             elif entry["kind"] == "end" and entry["given"]:
                 ready.add(entry["label"].removesuffix("/sub"))
             if entry["kind"] != "begin" or entry["label"] not in by_label:
                 continue
             task = by_label[entry["label"]]
-            if early := [need for need in needs_of(task) if not (need in ready or self._same(need))]:
+            if early := {need for need in needs_of(task) if not (need in ready or self._same(need))}:
                 yield f"{task['id']} began before {early}"
+            referred = {one[0] for one in references_of(task)} if task["tool"] in EFFECTS else set()
+            if early := referred - stored:
+                yield f"{task['id']} had an effect of {early} before that was stored"
             if self.facts["outcome"] in ENDED and task["id"] in self.results and entry["about"] != self._given(task):
                 yield f"{task['id']} was called with {entry['about']}, not {self._given(task)}"
 

@@ -206,6 +206,7 @@ class Session:
             report = await runs.start("go", thread_id=self._thread, context=context, graph="plan")
         else:
             await self._admitted(values)
+            await self._stored()
             await self._decide(values)
             report = await runs.resume(self._thread, context=Context())
         await self._admitted((await runs.known(self._thread)).values)
@@ -215,6 +216,14 @@ class Session:
 
     async def _admitted(self, values: dict[str, Any]) -> None:
         await self.bench.log.add("admitted", tasks=[task["id"] for task in values.get("tasks", [])])
+
+    async def _stored(self) -> None:
+        """A process may be killed between a write and its line in the log."""
+        config: RunnableConfig = {"configurable": {"thread_id": self._thread, "checkpoint_ns": ""}}
+        found = await self.bench.engine.saver.aget_tuple(config)
+        for _, channel, value in (found and found.pending_writes) or []:
+            if channel == RETURN and "result" in value:
+                await self.bench.log.add("stored", call=value["call"]["id"])
 
     async def _decide(self, values: dict[str, Any]) -> None:
         rows = await self.bench.engine.approvals.find(thread_id=self._thread, pending=True)

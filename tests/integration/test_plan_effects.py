@@ -136,7 +136,12 @@ async def asked(rung: list[str], script: Script, services: Opened, desk: Desk) -
     context = script(say("Done."), lists={"planner": [plan(*tasks)]})
     report = await runs.start("go", thread_id="t", context=context, graph="plan")
     [row] = [row for row in report["approvals"] if row["status"] == "pending"]
-    assert (row["tool"], row["args"], row["effect_key"], row["deadline"]) == ("ring", {"bell": "front"}, broken[0], None)
+    assert (row["tool"], row["args"], row["effect_key"], row["deadline"]) == (
+        "ring",
+        {"bell": "front"},
+        broken[0],
+        None,
+    )
     return runs, row
 
 
