@@ -19,9 +19,10 @@ from graph.approvals import Approvals
 from graph.budget import Spending
 from graph.models import Models
 from graph.records import RunRecords
+from graph.results import NothingKept, Results
 from graph.state import Call, Risk, State
 
-KEEP_TOOL_RESULTS = 5
+KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.5
 
 
 class Context(BaseModel):
@@ -69,10 +70,25 @@ class Context(BaseModel):
         gt=0,
         le=604_800,
     )
-    keep_tool_results: int = Field(
-        KEEP_TOOL_RESULTS,
+    fold_share: float = Field(
+        FOLD_SHARE,
+        title="Fold at (part of the window)",
+        description="A prompt that would take more of the model's window has its history folded: the last "
+        f"{KEEP_TOOL_RESULTS} tool results stay whole as far as they fit, older ones become a list of facts.",
+        ge=0.05,
+        le=0.95,
+    )
+    window_tokens: int | None = Field(
+        None,
+        title="Window (tokens)",
+        description="What the smallest model of the chain can read. Empty: as the bundled list has it, else 128,000.",
+        ge=4_096,
+        le=100_000_000,
+    )
+    keep_tool_results: int | None = Field(
+        None,
         title="Whole tool results",
-        description="The last N tool results stay whole; older ones are folded into a summary.",
+        description="When set, the last N tool results stay whole and older ones are folded at once, however short.",
         ge=1,
         le=10_000,
     )
@@ -256,6 +272,7 @@ class Services:
     defaults: LocalContext = field(default_factory=LocalContext)
     """What the environment sets."""
     telemetry: Telemetry = field(default_factory=Untraced)
+    results: Results = field(default_factory=NothingKept)
 
 
 @dataclass(frozen=True, kw_only=True)

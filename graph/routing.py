@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from graph.context import KEEP_TOOL_RESULTS
 from graph.state import Pending, State
-from nodes.compress_history import foldable
+from nodes.folding import due
 
 AfterEntry = Literal["sanitize", "act", "approve", "reason"]
 AfterReason = Literal["finish", "act", "approve", "reason"]
@@ -64,8 +63,7 @@ def after_compress_history(state: Pending) -> AfterCompress:
 def _with_results(state: State) -> WithResults:
     if _has(state, "ask"):
         return "approve"
-    keep = state.get("settings", {}).get("keep_tool_results", KEEP_TOOL_RESULTS)
-    return "compress_history" if foldable(state["messages"], keep) else "reason"
+    return "compress_history" if due(state) else "reason"
 
 
 def _has(state: Pending, status: Literal["ready", "ask"]) -> bool:

@@ -12,6 +12,8 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
+from graph.facts import Fact, add_facts
+
 Risk = Literal["low", "medium", "high", "critical"]
 """How much is at stake in a call: low runs, medium runs at its deadline unless cancelled, high asks,
 critical is for people only."""
@@ -228,7 +230,10 @@ class State(Input, Pending, total=False):
     """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
     summary: str
-    """What the history folded away so far said. Derived from untrusted text: shown as data only."""
+    """What the history folded away so far said, one fact a line. Derived from untrusted text: shown as data only."""
+
+    facts: Annotated[list[Fact], DeltaChannel(add_facts, snapshot_frequency=SNAPSHOT_EVERY)]
+    """What of it stays word for word: people's decisions, lines with ids and amounts, what can be opened again."""
 
     findings: Annotated[list[Finding], add_findings]
     """What the injection detector has seen in this thread."""
