@@ -17,7 +17,7 @@ from app.cli_tokens import tokens_app
 from app.cli_worker import worker
 from app.session import AsJson, context_of, emit, finish, with_services
 from app.visible import visible
-from graph.errors import BadSetting, BallastError, NotFound
+from graph.errors import BadSetting, BallastError
 
 if TYPE_CHECKING:
     from app.lifespan import Opened
@@ -90,7 +90,8 @@ def _fail(line: str, code: int) -> None:
 def run(
     task: str,
     thread: Annotated[str | None, typer.Option(help="Thread to start or go on with.")] = None,
-    graph: Annotated[str, typer.Option(help="Which graph runs it.")] = "react",
+    graph: Annotated[str, typer.Option(help="Which graph runs it: react, plan, or auto.")] = "react",
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Make the plan, show it, and stop there.")] = False,
     model: Model = None,
     workspace: Workspace = None,
     tenant: Tenant = None,
@@ -110,8 +111,6 @@ def run(
     """Run TASK until it ends or waits for a person."""
     from app.show import progress, run_result
 
-    if graph != "react":
-        raise NotFound("graph", graph, "use react")
     if not task.strip():
         raise BadSetting("the task is empty: say what to do, ballast run 'TASK'")
     context = context_of(
@@ -125,7 +124,8 @@ def run(
     async def do(services: Opened) -> Any:
         from app.runs import Runs
 
-        return await Runs(opened=services, progress=progress()).start(task, thread_id=thread, context=context)
+        runs = Runs(opened=services, progress=progress())
+        return await runs.start(task, thread_id=thread, context=context, graph=graph, plan_only=plan_only)
 
     finish(with_services(do), as_json, run_result)
 

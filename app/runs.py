@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,10 +23,14 @@ from graph.client_input import explicit_fields
 from graph.context import Context, LocalContext, Run
 from graph.durable import DurableGraph
 from graph.errors import BadSetting, NotFound, ThreadWaiting
+from graph.plan_execute import plan_execute
 from graph.react import react
 from nodes.decisions import SENDER
 
 LONGEST_THREAD_ID = 255
+
+DEFAULT_GRAPH = "react"
+"""Of runs that name none, and of threads whose graph is not known."""
 
 Progress = Callable[[str, Any], None]
 """Called with (node, its update) as each node ends; `__interrupt__` is a node here."""
@@ -34,35 +38,60 @@ Progress = Callable[[str, Any], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
-    """Runs of one graph in this process."""
+    """Runs in this process."""
 
     opened: Opened
     progress: Progress
 
     @cached_property
-    def graph(self) -> DurableGraph:
+    def react(self) -> DurableGraph:
         """The react graph over this process's saver."""
-        opened = self.opened
+        return react(self._engine, checkpointer=self.opened.saver)
 
-        async def engine() -> Opened:
-            return opened
+    @cached_property
+    def plan(self) -> DurableGraph:
+        """The plan graph over this process's saver."""
+        return plan_execute(self._engine, checkpointer=self.opened.saver)
 
-        return react(engine, checkpointer=opened.saver)
+    @property
+    def graphs(self) -> Mapping[str, DurableGraph]:
+        """By name, as threads keep it."""
+        return {graph.name: graph for graph in (self.react, self.plan)}
 
-    async def start(self, task: str, *, thread_id: str | None, context: LocalContext) -> dict[str, Any]:
-        """Run `task` on a new or an existing thread until it ends or waits.
+    async def _engine(self) -> Opened:
+        return self.opened
+
+    async def graph_of(self, thread_id: str) -> DurableGraph:
+        """The graph that runs the thread."""
+        row = await self.opened.runs.get(thread_id)
+        return self.graphs.get(row.graph if row else DEFAULT_GRAPH, self.react)
+
+    async def start(
+        self,
+        task: str,
+        *,
+        thread_id: str | None,
+        context: LocalContext,
+        graph: str = DEFAULT_GRAPH,
+        plan_only: bool = False,
+    ) -> dict[str, Any]:
+        """Run `task` on a new or an existing thread until it ends or waits; with `plan_only` until its plan is made.
 
         Raises:
             BadSetting: the model chain can't run.
+            NotFound: no such graph.
             ThreadWaiting: the thread waits for a person.
         """
+        if graph not in self.graphs:
+            raise NotFound("graph", graph, f"use {' or '.join(self.graphs)}")
         thread_id = str(uuid4()) if thread_id is None else thread_id
-        snapshot = await self.graph.aget_state(_config(thread_id))
+        snapshot = await self.graphs[graph].aget_state(_config(thread_id))
         if snapshot.interrupts:
             raise ThreadWaiting(thread_id)
         await self._check(snapshot, context)
         message = HumanMessage(task, id=uuid4().hex)
-        return await self._stream({"messages": [message]}, _config(thread_id), context)
+        chosen = self.graphs[graph]
+        return await self._stream(chosen, {"messages": [message]}, _config(thread_id), context, plan_only=plan_only)
 
     async def resume(self, thread_id: str, *, context: Context) -> dict[str, Any]:
         """Go on with whatever was decided so far, or after a crash from the last checkpoint.
@@ -73,7 +102,7 @@ class Runs:
         if not next_nodes(snapshot):
             return await report(self.opened, snapshot)
         await self._check(snapshot, context)
-        return await self._stream(None, _config(thread_id), context)
+        return await self._stream(await self.graph_of(thread_id), None, _config(thread_id), context)
 
     async def advance(self, thread_id: str) -> None:
         """Go on with the thread as a worker does: nothing is reported, and a thread that is gone stays gone.
@@ -81,8 +110,9 @@ class Runs:
         Raises:
             ThreadBusy: another process runs it.
         """
+        graph = await self.graph_of(thread_id)
         with suppress(EmptyInputError):
-            async for _ in self.graph.astream(None, _config(thread_id), context=Context(), stream_mode="updates"):
+            async for _ in graph.astream(None, _config(thread_id), context=Context(), stream_mode="updates"):
                 pass
 
     async def _check(self, snapshot: StateSnapshot, context: Context) -> None:
@@ -102,7 +132,7 @@ class Runs:
 
         Effects that are done are not done again: the ledger returns their results.
         """
-        return await self._stream(None, _config(thread_id, checkpoint_id), Context())
+        return await self._stream(await self.graph_of(thread_id), None, _config(thread_id, checkpoint_id), Context())
 
     async def known(self, thread_id: str) -> StateSnapshot:
         """The newest state of a thread.
@@ -110,7 +140,8 @@ class Runs:
         Raises:
             NotFound: no such thread.
         """
-        snapshot = await self.graph.aget_state(_config(thread_id))
+        config = _config(thread_id)
+        snapshot = await (await self.graph_of(thread_id)).aget_state(config)
         if snapshot.created_at is None:
             raise NotFound("thread", thread_id, "see 'ballast threads'")
         return snapshot
@@ -122,36 +153,43 @@ class Runs:
             NotFound: no such thread, node or checkpoint.
         """
         await self.known(thread_id)
-        names = [name for name in self.graph.nodes if not name.startswith("__")]
+        graph = await self.graph_of(thread_id)
+        names = [name for name in graph.nodes if not name.startswith("__")]
         if node and node not in names:
             raise NotFound("node", node, f"the graph has {', '.join(names)}")
         for row in await self.history(thread_id):
             if checkpoint_id == row["checkpoint_id"] or (node and node in row["next"]):
-                [found] = [one async for one in self.snapshots(thread_id, row["checkpoint_id"])]
-                return found
+                return await graph.aget_state(_config(thread_id, row["checkpoint_id"]))
         if node:
             raise NotFound("node", node, f"thread {thread_id} never reached it")
         raise NotFound("checkpoint", checkpoint_id or "", f"see 'ballast history {thread_id}'")
 
     async def history(self, thread_id: str) -> list[dict[str, Any]]:
         """A thread's checkpoints, newest first, as `ballast history` prints them."""
-        return await history(self.graph, self.opened.saver, thread_id)
+        return await history(await self.graph_of(thread_id), self.opened.saver, thread_id)
 
-    def snapshots(self, thread_id: str, checkpoint_id: str | None = None) -> AsyncIterator[StateSnapshot]:
+    async def snapshots(self, thread_id: str) -> AsyncIterator[StateSnapshot]:
         """States of a thread, newest first; each is rebuilt from its ancestors, so ask for one where you can."""
-        return self.graph.aget_state_history(_config(thread_id, checkpoint_id))
+        graph = await self.graph_of(thread_id)
+        async for snapshot in graph.aget_state_history(_config(thread_id)):
+            yield snapshot
 
-    async def _stream(self, update: Any, config: RunnableConfig, context: Context) -> dict[str, Any]:
+    async def _stream(
+        self, graph: DurableGraph, update: Any, config: RunnableConfig, context: Context, *, plan_only: bool = False
+    ) -> dict[str, Any]:
         thread_id = config["configurable"]["thread_id"]
         stopped = False
         try:
-            async for chunk in self.graph.astream(update, config, context=context, stream_mode="updates"):
+            until = ["plan"] if plan_only else []
+            async for chunk in graph.astream(
+                update, config, context=context, stream_mode="updates", interrupt_after=until
+            ):
                 for node, change in chunk.items():
                     self.progress(node, change)
         except asyncio.CancelledError:
             stopped = True  # ctrl-C: what is stored stays, the caller is told how to go on
             await self.opened.runs.cancelled(thread_id)  # no worker goes on with what a person stopped
-        snapshot = await self.graph.aget_state(_config(thread_id))
+        snapshot = await graph.aget_state(_config(thread_id))
         result = await report(self.opened, snapshot)
         if stopped and outcome_of(snapshot) is None:
             result["outcome"] = "cancelled"

@@ -16,6 +16,7 @@ from app.restore import restore_threads
 from app.standing import standing
 from app.worker import work
 from checkpoints.saver import PostgresSaver
+from graph import plan_execute as plan_graph
 from graph import react as react_graph
 
 _log = logging.getLogger(__name__)
@@ -58,3 +59,4 @@ async def engine() -> Opened:
 
 
 react = react_graph.react(engine)
+plan = plan_graph.plan_execute(engine)

@@ -9,11 +9,12 @@ from typing import Any
 # Waiting: the newest checkpoint has a question of a task that has not ended since.
 LIST_THREADS = """
 WITH listed AS (
-    SELECT thread_id, coalesce(max(metadata ->> 'graph_id'), 'react') AS graph_id,
+    SELECT thread_id, max(metadata ->> 'graph_id') AS graph_id,
            count(*) AS checkpoints, max(checkpoint ->> 'ts') AS updated_at, max(checkpoint_id) AS newest
     FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY updated_at DESC LIMIT %(limit)s
 )
-SELECT thread_id, graph_id, checkpoints, updated_at,
+SELECT thread_id, checkpoints, updated_at,
+       coalesce((SELECT graph FROM runs WHERE runs.thread_id = listed.thread_id), graph_id, 'react') AS graph_id,
        coalesce((SELECT owner FROM runs WHERE runs.thread_id = listed.thread_id), '') AS owner, EXISTS (
     SELECT 1 FROM checkpoint_writes asked
     WHERE asked.thread_id = listed.thread_id AND asked.checkpoint_ns = '' AND asked.checkpoint_id = listed.newest

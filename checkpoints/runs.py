@@ -23,7 +23,7 @@ BEGUN = """
 INSERT INTO runs (thread_id, owner, requester, authors, graph, task)
 VALUES (%(thread_id)s, %(sender)s, %(sender)s, ARRAY[%(sender)s::text], %(graph)s, %(task)s)
 ON CONFLICT (thread_id) DO UPDATE SET
-    outcome = NULL, updated_at = now(), task = EXCLUDED.task, requester = EXCLUDED.requester,
+    outcome = NULL, updated_at = now(), graph = EXCLUDED.graph, task = EXCLUDED.task, requester = EXCLUDED.requester,
     authors = array_remove(runs.authors, %(sender)s::text) || ARRAY[%(sender)s::text]
 """
 EDITED = """
@@ -80,6 +80,15 @@ class PostgresRuns:
         values = {"thread_id": thread_id, "graph": graph, "sender": sender, "task": _short(task)}
         async with self._pool.connection() as connection:
             await connection.execute(GOES_ON if task is None else BEGUN, values)
+
+    @patient
+    async def graph(self, thread_id: str) -> str | None:
+        """See `graph.records.RunRecords.graph`."""
+        async with self._pool.connection() as connection:
+            row = await (
+                await connection.execute("SELECT graph FROM runs WHERE thread_id = %s", (thread_id,))
+            ).fetchone()
+        return row["graph"] if row else None
 
     @patient
     async def stands(self, thread_id: str, outcome: Outcome | None, usage: Usage) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from graph.errors import StateVersionUnsupported
 from graph.state import no_usage
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 VERSION_KEY = "ballast_state"
 """Where a checkpoint's metadata holds its version. Without it: 1."""
 
@@ -23,15 +23,15 @@ Upgrade = Callable[[Values], dict[str, Any]]
 """Channel values, all or some, to the same ones in the next version's shape. Pure."""
 
 
-def upgrade_1_to_2(values: Values) -> dict[str, Any]:
-    """`usage` counts more: calls by tool, faults, strikes, repetitions."""
+def upgrade_usage(values: Values) -> dict[str, Any]:
+    """`usage` counts more: from 2 on calls by tool, faults, strikes, repetitions; from 3 on requests to the planner."""
     usage = values.get("usage")
     if not isinstance(usage, dict):
         return dict(values)
     return {**values, "usage": {**no_usage(), **usage}}
 
 
-UPGRADES: Mapping[int, Upgrade] = {1: upgrade_1_to_2}
+UPGRADES: Mapping[int, Upgrade] = {1: upgrade_usage, 2: upgrade_usage}
 """By the version they start from, without a gap up to STATE_VERSION."""
 
 

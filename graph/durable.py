@@ -17,9 +17,11 @@ from checkpoints.claims import CLAIM_KEY
 from graph import client_input
 from graph.approvals import Approvals
 from graph.client_input import Answer
-from graph.context import Context, Run, Services, Tools, limits_by_tool
+from graph.context import Context, Run, Services, limits_by_tool
 from graph.errors import AlreadyDecided, BadSetting, Unanswerable
+from graph.records import RunRecords
 from graph.state import Input, State
+from graph.tools import AT_ONCE, Tools
 from nodes.decisions import SENDER, sender
 from nodes.finish import not_run
 
@@ -90,6 +92,7 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
             durable=bool(saver),
             answers=answer.by_id,
             bare_answer=answer.bare,
+            at_once=min(AT_ONCE, (config or {}).get("max_concurrency") or AT_ONCE),
         )
         check_tool_limits(run.explicit.get("tool_limits", run.services.defaults.tool_limits), run.services.tools)
         if answer != Answer() and configurable.get(SENDER):
@@ -104,6 +107,8 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
                 await self._update(held, [[StateUpdate(None, END)]])
                 return
             if saver and thread_id:
+                if client_input.task_in(input) is None:
+                    await self._check_own(engine.services.records, str(thread_id))
                 await engine.services.records.begun(
                     str(thread_id), graph=self.name, sender=sender(config), task=client_input.task_in(input)
                 )
@@ -137,6 +142,12 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         if checked and len(checked[0]) == 1 and checked[0][0].as_node == END:
             checked[0] = [await self._ended(config)]
         return await super().abulk_update_state(config, checked)
+
+    async def _check_own(self, records: RunRecords, thread_id: str) -> None:
+        """Refuse to go on with what another graph began: its nodes are not here, so nothing would run."""
+        known = await records.graph(thread_id)
+        if known not in (None, self.name):
+            raise BadSetting(f"thread {thread_id} is run by the graph {known}: go on with it by that one")
 
     async def _check_begun(self, config: Any) -> None:
         if (await self.aget_state(config)).created_at is None:
@@ -192,6 +203,7 @@ def _claimed(config: Any, claim: int | None) -> RunnableConfig:
     given: RunnableConfig = dict(config or {})  # type: ignore[assignment]  # a caller's, not checked
     kept = {name: value for name, value in given.get("configurable", {}).items() if name not in ANSWERING}
     given["configurable"] = {**kept, CLAIM_KEY: claim}
+    given.pop("max_concurrency", None)  # it bounds calls (`Run.at_once`): a plan's tasks wait for each other
     return given
 
 

@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 
 from graph.budget import Budget
 
-Role = Literal["agent", "summarizer", "planner"]
+Role = Literal["agent", "summarizer", "planner", "subtask"]
 """What a model is asked as. Later: extractor, judge."""
 
 
@@ -24,6 +24,8 @@ class Question:
     role: Role = "agent"
     turn: int = 0
     """For a script: which turn it is, counted from 0."""
+    subtask: str = ""
+    """For a script: the id of the sub-task that is asked."""
     max_reply_tokens: int = 16_384
 
 
@@ -50,4 +52,8 @@ class Models(Protocol):
             ModelFailed: all of them failed.
             LimitReached: the budget left no room for one that might have answered.
         """
+        ...
+
+    def usd(self, chain: str, prompt_tokens: int, completion_tokens: int) -> float:
+        """What a call of this size costs, in US dollars, asked of the chain's first model."""
         ...

@@ -14,6 +14,10 @@ class RunRecords(Protocol):
         """A run begins, or goes on when `task` is None: then it stays its requester's."""
         ...
 
+    async def graph(self, thread_id: str) -> str | None:
+        """The graph of the thread's last request; None when no run of it is known."""
+        ...
+
     async def stands(self, thread_id: str, outcome: Outcome | None, usage: Usage) -> None:
         """How the run ended, or what it waits for, and what it has spent."""
         ...

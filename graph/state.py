@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NotRequired
 
-from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage, convert_to_messages
+from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage, RemoveMessage, convert_to_messages
 from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
 from graph.facts import Fact, add_facts
+from graph.plan import Planned
 
 Risk = Literal["low", "medium", "high", "critical"]
 """How much is at stake in a call: low runs, medium runs at its deadline unless cancelled, high asks,
@@ -105,6 +106,8 @@ class Usage(TypedDict):
     """Passes through `reason`."""
     turns: int
     """Requests to the agent's model, failed ones included: turn k of a script answers request k."""
+    plans: int
+    """The same to the planner."""
     model_calls: int
     """Calls to any model: the agent's, the summarizer's."""
     tool_calls: int
@@ -133,6 +136,7 @@ def no_usage() -> Usage:
     return Usage(
         iterations=0,
         turns=0,
+        plans=0,
         model_calls=0,
         tool_calls=0,
         prompt_tokens=0,
@@ -174,6 +178,12 @@ def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[A
             message.id = "m" + hashlib.sha256(seed.encode()).hexdigest()[:16]
         merged[message.id] = message  # type: ignore[assignment]  # as above
     return list(merged.values())
+
+
+def request_id(messages: Sequence[AnyMessage]) -> str:
+    """Id of the message a run works on: with it a turn begins. Empty when there is none."""
+    newest = next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
+    return (newest.id if newest else None) or ""
 
 
 def _only_appends(history: Sequence[AnyMessage], new: Sequence[BaseMessage]) -> bool:
@@ -226,7 +236,11 @@ class Pending(TypedDict, total=False):
     """How the run ended; None while it goes on."""
 
 
-class State(Input, Pending, total=False):
+class PlanPending(Pending, Planned, total=False):
+    """The same in the `plan` graph."""
+
+
+class State(Input, PlanPending, total=False):
     """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
     summary: str

@@ -12,7 +12,7 @@ from langgraph.types import Interrupt, interrupt
 from graph.approvals import Approval, Question
 from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
-from graph.state import Call, State, as_new, no_usage
+from graph.state import Call, State, as_new, no_usage, request_id
 from nodes import decisions, notices, origins
 from nodes.finish import totals
 
@@ -40,7 +40,7 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         thread_id=info.thread_id,
         checkpoint_id=info.checkpoint_id,
         interrupt_id=Interrupt.from_ns(None, ns=config["configurable"]["checkpoint_ns"]).id,
-        turn=_request_id(state),
+        turn=request_id(state["messages"]),
         window_s=run.context(state).approval_seconds,
         origins=origins.of_calls(asked, state),
     )
@@ -97,13 +97,6 @@ async def _seen(run: Run, question: Question) -> list[str] | None:
     approvals, thread_id = run.services.approvals, question.thread_id
     at_checkpoint = await approvals.asked_by(thread_id, checkpoint_id=question.checkpoint_id)
     return [row.id for row in at_checkpoint or await approvals.asked_by(thread_id)]
-
-
-def _request_id(state: State) -> str:
-    """Id of the message the run works on: with it a turn begins."""
-    asked = (message for message in reversed(state["messages"]) if isinstance(message, HumanMessage))
-    newest = next(asked, None)
-    return (newest.id if newest else None) or ""
 
 
 def _take_over(calls: list[Call], rows: dict[str, Approval], refused: dict[str, str]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
 
 from graph.approvals import Approval, same_arguments
-from graph.context import Tools
 from graph.errors import InvalidDecision
 from graph.state import Call, Outcome, Risk
+from graph.tools import Tools
 from tools.arguments import canonical
 
 TYPES = ("approve", "edit", "reject", "respond", "cancel")

@@ -15,8 +15,8 @@ from typing import Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from graph.context import Assessment
 from graph.state import Usage
+from graph.tools import Assessment
 from services.invisible import without_invisible
 
 Kind = Literal[

@@ -70,9 +70,18 @@ def _answer(state: State, left: list[Call], why: str) -> str:
         what: [_named(call["name"], call["args"]) for call in left if _standing(call, broken=broken) == what]
         for what in TOLD
     }
+    groups[NOT_DONE] += _not_begun(state, left)
     groups[IN_DOUBT_STILL] = [*_left_in_doubt(state), *groups[IN_DOUBT_STILL]]
     parts += [f"{what}: {', '.join(names)}." for what, names in groups.items() if names]
     return " ".join(parts)
+
+
+def _not_begun(state: State, left: list[Call]) -> list[str]:
+    """Tasks of a plan that no call was made of."""
+    begun = {call["id"] for call in left}
+    results = state.get("results", {})
+    tasks = [one for one in state.get("tasks", []) if one["id"] not in results and one["call_id"] not in begun]
+    return [_named(task["tool"], task["args"]) for task in tasks]
 
 
 def _broke(state: State) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graph.context import Tools
 from graph.state import Call
+from graph.tools import Tools
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
 from graph.context import Run
-from graph.state import Finding, State
+from graph.state import Finding, RawResult, State
 from services.cleaning import READ_CHARS, clean, suspicious, wrapped
 
 CLEANING_SECONDS = 10.0
@@ -23,26 +24,37 @@ NOT_CLEANED = "not_cleaned"
 
 async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Clean untrusted output, look for hidden instructions, and hand it over wrapped as data."""
-    messages: list[ToolMessage] = []
-    findings: list[Finding] = []
-    for raw in state["untrusted"]:
-        text, seen = await _read_in_time(raw["text"])
-        findings += [
-            Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=excerpt) for rule, excerpt in seen
-        ]
-        content = wrapped(text, source=raw["tool"], warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}))
-        messages.append(
-            ToolMessage(
-                "\n".join(part for part in (raw.get("note"), content) if part),
-                tool_call_id=raw["call_id"],
-                name=raw["tool"],
-                id=f"r-{raw['call_id']}",
-                status="success" if raw["ok"] else "error",
-            )
-        )
+    cleaned = [await sanitized(raw) for raw in state["untrusted"]]
+    findings = [finding for one in cleaned for finding in one.findings]
     if findings:
         runtime.context.services.telemetry.annotate(findings=findings)
+    messages = [one.message for one in cleaned]
     return {"messages": messages, "untrusted": [], **({"findings": findings} if findings else {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sanitized:
+    """One result, cleaned."""
+
+    text: str
+    message: ToolMessage
+    """The text wrapped as data, as the model sees it."""
+    findings: list[Finding]
+
+
+async def sanitized(raw: RawResult) -> Sanitized:
+    """Clean one result and look for hidden instructions in it."""
+    text, seen = await _read_in_time(raw["text"])
+    content = wrapped(text, source=raw["tool"], warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}))
+    message = ToolMessage(
+        "\n".join(part for part in (raw.get("note"), content) if part),
+        tool_call_id=raw["call_id"],
+        name=raw["tool"],
+        id=f"r-{raw['call_id']}",
+        status="success" if raw["ok"] else "error",
+    )
+    findings = [Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=words) for rule, words in seen]
+    return Sanitized(text=text, message=message, findings=findings)
 
 
 async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:

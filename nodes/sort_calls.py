@@ -6,8 +6,9 @@ from collections import Counter
 
 from langchain_core.messages import AIMessage, ToolMessage
 
-from graph.context import Context, Tools, limits_by_tool
+from graph.context import Context, limits_by_tool
 from graph.state import Call, Usage
+from graph.tools import Tools
 from nodes import faults
 
 OVER = "{name} may be called {limit} times in a run, and was: go on without it"

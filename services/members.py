@@ -110,7 +110,7 @@ class Member:
         return with_broken_calls_apart(ended_once(whole(message)))
 
     def _told(self, question: Question) -> dict[str, Any]:
-        return {"role": question.role, "turn": question.turn}
+        return {"role": question.role, "turn": question.turn, "subtask": question.subtask}
 
     def _binding(self, tools: Sequence[BaseTool]) -> Binding:
         key = tuple(map(id, tools))

@@ -63,6 +63,16 @@ class ModelChain:
             raise no_room
         raise ModelFailed(failures)
 
+    def usd(self, chain: str, prompt_tokens: int, completion_tokens: int) -> float:
+        """See `graph.models.Models.usd`.
+
+        Raises:
+            BadSetting: see `check`.
+        """
+        first = self._member(_names(chain)[0])
+        total = prompt_tokens + completion_tokens
+        return first.usd(UsageMetadata(input_tokens=prompt_tokens, output_tokens=completion_tokens, total_tokens=total))
+
     async def _asked(self, member: Member, question: Question, budget: Budget) -> AIMessage:
         """The member's reply, asked again when an error may pass. What a script plays is played once."""
 

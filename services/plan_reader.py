@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -40,8 +42,8 @@ def told(faults: Sequence[str]) -> list[str]:
     return [*(fault[:FAULT_CHARS] for fault in faults[:TOLD]), *more]
 
 
-def read_plan(reply: AIMessage) -> list[Task]:
-    """The tasks, each behind all it needs.
+def read_plan(reply: AIMessage, ended: Collection[str] = (), *, may_be_empty: bool = False) -> list[Task]:
+    """The tasks, each behind all it needs. They may need those that `ended` before, and have none of their ids.
 
     Raises:
         Unreadable: the reply makes no plan, or one that can't be run in any order.
@@ -50,6 +52,8 @@ def read_plan(reply: AIMessage) -> list[Task]:
     if len(calls) != 1 or len(reply.tool_calls) != 1:
         raise Unreadable(f"answer by calling {PLAN} once, and nothing else")
     listed = calls[0]["args"].get("tasks")
+    if may_be_empty and listed == []:
+        return []
     if not isinstance(listed, list) or not listed:
         raise Unreadable("the plan has no tasks: give at least one")
     if len(listed) > MOST_TASKS:
@@ -58,8 +62,10 @@ def read_plan(reply: AIMessage) -> list[Task]:
         raise Unreadable(*faults)
     if twice := [name for name, times in Counter(one["id"] for one in listed).items() if times > 1]:
         raise Unreadable(*(f"{name}: several tasks have this id" for name in twice))
-    known = {one["id"] for one in listed}
-    tasks = [_task(one) for one in listed]
+    if taken := [name for one in listed if (name := one["id"]) in ended]:
+        raise Unreadable(*(f"{name}: an earlier task has this id, take another" for name in taken))
+    known = {one["id"] for one in listed} | set(ended)
+    tasks = [_task(one, reply.id or "") for one in listed]
     if faults := [fault for task in tasks for fault in _unmet(task, known)]:
         raise Unreadable(*faults)
     return _in_order(tasks)
@@ -89,12 +95,11 @@ def _is_flat(value: Any, levels: int) -> bool:
     return levels > 0 and all(_is_flat(part, levels - 1) for part in parts)
 
 
-def _task(one: Mapping[str, Any]) -> Task:
+def _task(one: Mapping[str, Any], plan_id: str) -> Task:
     args = dict(one.get("args", {}))
-    referred = [found.task for found in references(args)]
-    return Task(
-        id=one["id"], tool=one["tool"], args=args, needs=list(dict.fromkeys([*one.get("needs", []), *referred]))
-    )
+    needs = dict.fromkeys([*one.get("needs", []), *(found.task for found in references(args))])
+    digest = hashlib.sha256(json.dumps([plan_id, one["id"]]).encode()).hexdigest()
+    return Task(id=one["id"], tool=one["tool"], args=args, needs=list(needs), call_id=f"call_{digest[:24]}")
 
 
 def _unmet(task: Task, known: set[str]) -> list[str]:
@@ -112,4 +117,4 @@ def _in_order(tasks: list[Task]) -> list[Task]:
         order = list(TopologicalSorter({task["id"]: task["needs"] for task in tasks}).static_order())
     except CycleError as cycle:
         raise Unreadable(f"these tasks need each other in a circle: {' -> '.join(reversed(cycle.args[1]))}") from None
-    return [by_id[name] for name in order]
+    return [by_id[name] for name in order if name in by_id]

@@ -76,6 +76,8 @@ class Script(_Part):
     turns: tuple[Turn, ...]
     price: TokenPrice = TokenPrice()
     planner: tuple[Turn, ...] = ()
+    subtasks: dict[str, tuple[Turn, ...]] = {}
+    """By the id the planner gave the sub-task."""
     extractor: tuple[Turn, ...] = ()
     judge: tuple[Turn, ...] = ()
     summarizer: tuple[Turn, ...] = ()

@@ -138,10 +138,16 @@ class ScriptedModel(BaseChatModel):
         *,
         turn: int | None = None,
         role: Role = "agent",
+        subtask: str = "",
         **_options: Any,
     ) -> tuple[int, Turn | None]:
         """The turn to play; None when the summarizer has no script and makes a digest."""
-        lists = {"agent": self.script.turns, "planner": self.script.planner, "summarizer": self.script.summarizer}
+        lists = {
+            "agent": self.script.turns,
+            "planner": self.script.planner,
+            "summarizer": self.script.summarizer,
+            "subtask": self.script.subtasks.get(subtask, ()),
+        }
         turns = lists[role]
         if role == "summarizer" and not turns:
             return 0, None

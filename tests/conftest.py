@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ from checkpoints.database import Pool, open_pool
 from checkpoints.migrate import migrate
 from evals.chaos.postgres import own_postgres
 from tests.forks import Forks, forking
+
+
+def pytest_configure() -> None:
+    """A suite that was started in the background ignores ctrl-C, and so would all it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 ROOM = 8 * 2**30
 

@@ -12,9 +12,9 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from checkpoints.ledger import Ending, Recorded, storable
-from graph.context import Step
 from graph.errors import ToolFailed, ToolUnavailable
 from graph.results import WHOLE_CHARS, NothingKept, Results, Whole
+from graph.tools import Step
 from services.endpoints import Endpoints
 from services.faults import transient
 from services.refusals import NeverStarted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,10 @@ an error or no answer within the tool's own time counts as None, and a person is
 """
 
 
+Host = Callable[[Mapping[str, Any]], str | None]
+"""The host a call asks, told from its arguments; None when it asks none. It may be given any arguments."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Marks:
     """What Ballast needs to know about a tool. The defaults are for a tool that says nothing: fail closed."""
@@ -62,6 +66,10 @@ class Marks:
     """Most calls of it in one run; None when only the limit on all tools counts."""
     rate: tuple[int, float] | None = None
     """Most calls of it in so many seconds, over all runs; `BALLAST_RATES` overrules it."""
+    at_once: int | None = None
+    """Most calls of it in flight together in one run; None when only the limit on all tools counts."""
+    host: Host | None = None
+    """Which machine a call asks: of those of a run, few ask the same one together."""
     raise_risk: RaiseRisk | None = None
     source: str = "builtin"
 
@@ -140,6 +148,8 @@ def tool(  # noqa: PLR0913 - one keyword a mark
     timeout_s: float = 60.0,
     max_calls: int | None = None,
     rate: tuple[int, float] | None = None,
+    at_once: int | None = None,
+    host: Host | None = None,
     raise_risk: RaiseRisk | None = None,
 ) -> Callable[[Callable[..., Any]], BaseTool]:
     """Turn a function into a LangChain tool with marks; its docstring is what the model reads.
@@ -163,6 +173,8 @@ def tool(  # noqa: PLR0913 - one keyword a mark
                 timeout_s=timeout_s,
                 max_calls=max_calls,
                 rate=rate,
+                at_once=at_once,
+                host=host,
                 raise_risk=raise_risk,
             )
         }

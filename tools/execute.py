@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from checkpoints.ledger import Intent, Ledger, storable
 from checkpoints.seen import Seen
-from graph.context import Assessment, Step, ToolResult
 from graph.results import NothingKept, Results
 from graph.state import Call
+from graph.tools import Assessment, Step, ToolResult
 from services.endpoints import Endpoints
 from tools.attempt import Attempts
 from tools.base import marks_of
@@ -22,7 +22,7 @@ from tools.running import Running, result_of
 
 
 class Executor:
-    """Implements `graph.context.Tools`."""
+    """Implements `graph.tools.Tools`."""
 
     def __init__(
         self,
@@ -42,19 +42,23 @@ class Executor:
         """Attempts, by key, whose code still ran when they were given up."""
 
     def offered(self) -> Sequence[BaseTool]:
-        """See `graph.context.Tools.offered`."""
+        """See `graph.tools.Tools.offered`."""
         return self._box.offered()
 
     async def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
-        """See `graph.context.Tools.assess`."""
+        """See `graph.tools.Tools.assess`."""
         return await self._box.assess(name, args, lookup=self._lookup)
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
-        """See `graph.context.Tools.intent`."""
+        """See `graph.tools.Tools.intent`."""
         return self._box.intent(name, args)
 
+    def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
+        """See `graph.tools.Tools.bounds`."""
+        return self._box.bounds(name, args)
+
     async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
-        """See `graph.context.Tools.run`."""
+        """See `graph.tools.Tools.run`."""
         registered = self._tools.get(call["name"])
         if registered is None:
             text = f"there is no tool {call['name']!r} any more"
@@ -80,7 +84,7 @@ class Executor:
         return result_of(recorded, untrusted=marks.untrusted_output)
 
     async def earlier(self, call: Call, step: Step, *, occurrence: int) -> ToolResult | None:
-        """See `graph.context.Tools.earlier`. Its output is untrusted: the tool that says else may be gone."""
+        """See `graph.tools.Tools.earlier`. Its output is untrusted: the tool that says else may be gone."""
         intent = self._box.intent(call["name"], call["args"])
         if intent is None and "effect_key" not in call:
             return None

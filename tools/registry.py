@@ -10,12 +10,15 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
-from graph.context import Assessment
 from graph.errors import BadSetting
+from graph.tools import Assessment
 from services.policy import Declared, Policy
 from tools import arguments
 from tools.base import CONTEXT, Lookup, Marks, marks_of
 from tools.tiers import least, tier_of
+
+PER_HOST = 4
+"""Most calls of a run that ask one host together."""
 
 
 class ToolBox:
@@ -59,7 +62,7 @@ class ToolBox:
         return marks_of(self._tools[name])
 
     async def assess(self, name: str, args: Mapping[str, Any], *, lookup: Lookup | None = None) -> Assessment:
-        """See `graph.context.Tools.assess`. Waits only for what a rule looks up; without `lookup` it can't."""
+        """See `graph.tools.Tools.assess`. Waits only for what a rule looks up; without `lookup` it can't."""
         if name not in self._tools:
             known = ", ".join(sorted(self._tools))
             return _refused(args, f"there is no tool {name!r}: use one of {known}", known=False)
@@ -84,11 +87,25 @@ class ToolBox:
         return Assessment(args=fitted, risk=risk, reason=reason, max_calls=marks.max_calls)
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
-        """See `graph.context.Tools.intent`. Key order, 1 or 1.0, and unicode form do not change it."""
+        """See `graph.tools.Tools.intent`. Key order, 1 or 1.0, and unicode form do not change it."""
         if name in self._tools and not self.marks(name).effect:
             return None
         canonical = json.dumps([name, arguments.canonical(dict(args))], sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
+        """See `graph.tools.Tools.bounds`. A tool that can't tell its host counts as one host."""
+        if name not in self._tools:
+            return {}
+        marks = self.marks(name)
+        bounds = {} if marks.at_once is None else {f"tool:{name}": marks.at_once}
+        if marks.host is None:
+            return bounds
+        try:
+            host = marks.host(args)
+        except Exception:  # noqa: BLE001 - as a tool's own validator, it may raise anything
+            host = f"of {name}"
+        return bounds if host is None else {**bounds, f"host:{host}": PER_HOST}
 
     def rates(self) -> dict[str, tuple[int, float]]:
         """The rate limits that tools declare, by name: (calls, seconds)."""

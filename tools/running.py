@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from checkpoints.ledger import Database, Ending, Intent, Ledger, Recorded
-from graph.context import ToolResult
 from graph.errors import ToolFailed
 from graph.state import Call
+from graph.tools import ToolResult
 from services.refusals import NeverStarted
 from tools.attempt import Attempts, Unsuccessful, misfit
 from tools.base import CONTEXT, Marks, ToolContext, marks_of

@@ -6,7 +6,8 @@ import asyncio
 import ipaddress
 import socket
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx
@@ -35,7 +36,11 @@ UNICAST = ipaddress.ip_network("2000::/3")
 """The one part of IPv6 that is given out for the public internet (RFC 4291, 2.4)."""
 
 
-@tool(risk="low", untrusted_output=True, idempotent=True)
+def _host(args: Mapping[str, Any]) -> str:
+    return httpx.URL(str(args["url"])).host
+
+
+@tool(risk="low", untrusted_output=True, idempotent=True, host=_host)
 async def fetch_url(url: str, context: Injected) -> str:  # noqa: ARG001 - every tool may have it
     """Fetch a web page or text file from the public internet.
 

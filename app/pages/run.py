@@ -25,6 +25,7 @@ async def show(request: Request) -> Response:
     await check_owner(seen, thread_id)
     runs = runs_of(seen)
     snapshot = await runs.known(thread_id)
+    graph, until = await runs.graph_of(thread_id), request.query_params.get("until")
     return seen.respond(
         "run.html",
         thread_id=thread_id,
@@ -33,9 +34,7 @@ async def show(request: Request) -> Response:
         reason=snapshot.values.get("reason", ""),
         answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
         usage={**no_usage(), **snapshot.values.get("usage", {})},
-        line=await timeline(
-            runs.graph, seen.opened.saver, thread_id, limit=PAGE, until=request.query_params.get("until")
-        ),
+        line=await timeline(graph, seen.opened.saver, thread_id, limit=PAGE, until=until),
         approvals=await seen.opened.approvals.find(thread_id=thread_id),
         effects=await seen.opened.ledger.of_thread(thread_id),
         started="started" in request.query_params,

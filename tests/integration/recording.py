@@ -14,8 +14,9 @@ from langchain_core.messages import AIMessage
 from app.lifespan import Opened, opened
 from app.runs import Runs
 from graph.budget import Budget, Spent
-from graph.context import Clock, LocalContext, Tools
+from graph.context import Clock, LocalContext
 from graph.models import Models, Question, Reply
+from graph.tools import Tools
 from services.settings import load
 
 
@@ -34,6 +35,9 @@ class Recording:
             self.firsts.append(first)
         return await self.real.complete(chain, question, budget=budget, first=first)
 
+    def usd(self, chain: str, prompt_tokens: int, completion_tokens: int) -> float:
+        return self.real.usd(chain, prompt_tokens, completion_tokens)
+
     def last_words(self) -> list[str]:
         """The last message of each request of the agent."""
         return [str(question.messages[-1].text) for question in self.questions]
@@ -51,6 +55,9 @@ class Playing:
         self.firsts.append(first)
         message = self.replies[question.turn].model_copy(update={"id": f"reply-{question.turn}"})
         return Reply(message=message, model=chain.split(",")[first])
+
+    def usd(self, *_: Any) -> float:
+        return 0.0
 
 
 def with_parts(opened: Opened, **parts: Clock | Models | Tools) -> Runs:

@@ -149,7 +149,7 @@ async def test_a_question_that_was_replaced_is_closed_so_its_timer_finds_nothing
     [first] = await services.approvals.find(thread_id="t")
     asked = await runs.known("t")
     changed = [{**asked.values["calls"][0], "args": {**MAIL[1], "to": "bob@example.com"}}]
-    await runs.graph.ainvoke(None, await runs.graph.aupdate_state(asked.config, {"calls": changed}, as_node="reason"))
+    await runs.react.ainvoke(None, await runs.react.aupdate_state(asked.config, {"calls": changed}, as_node="reason"))
     async with services.pool.connection() as connection:
         await connection.execute("UPDATE approvals SET deadline = now() WHERE id = %s", (first.id,))
 
@@ -205,7 +205,7 @@ async def test_a_thread_that_was_taken_over_is_left_to_whoever_has_it(
 async def test_a_run_that_was_cut_off_by_a_kill_goes_on(runs: Runs, script: Script, services: Opened) -> None:
     report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     await decide(services, ids_of(report)["place_order"], "approve")
-    async for _ in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
+    async for _ in runs.react.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
         pass  # as far as the approval; nothing is left to apply
 
     async with services.hold("t"):  # Postgres has not yet seen that the process is gone, whose lock it holds
@@ -219,7 +219,7 @@ async def test_a_run_that_was_cut_off_by_a_kill_goes_on(runs: Runs, script: Scri
 async def test_a_run_that_a_person_stopped_is_not_gone_on_with(runs: Runs, script: Script, services: Opened) -> None:
     report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     await decide(services, ids_of(report)["place_order"], "approve")
-    async for _ in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
+    async for _ in runs.react.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
         pass
     await services.runs.cancelled("t")
 

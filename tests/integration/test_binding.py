@@ -40,8 +40,8 @@ async def test_arguments_changed_after_the_question_are_asked_about_anew(
     await decide(services, row.id, "approve")
     [call] = asked.values["calls"]
 
-    edited = await runs.graph.aupdate_state(asked.config, {"calls": [{**call, "args": DEAR}]}, as_node="act")
-    await runs.graph.ainvoke(None, edited)
+    edited = await runs.react.aupdate_state(asked.config, {"calls": [{**call, "args": DEAR}]}, as_node="act")
+    await runs.react.ainvoke(None, edited)
 
     [again] = await services.approvals.find(thread_id="t", pending=True)
     assert (again.args, await _effects(services)) == (DEAR, [])
@@ -53,8 +53,8 @@ async def test_one_decision_lets_one_call_run_however_often_the_state_lists_it(
 ) -> None:
     await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done"), say("done")))
     asked = await runs.known("t")
-    twice = await runs.graph.aupdate_state(asked.config, {"calls": asked.values["calls"] * 2}, as_node="reason")
-    await runs.graph.ainvoke(None, twice)
+    twice = await runs.react.aupdate_state(asked.config, {"calls": asked.values["calls"] * 2}, as_node="reason")
+    await runs.react.ainvoke(None, twice)
     [row] = await services.approvals.find(thread_id="t", pending=True)
     await decide(services, row.id, "approve")
 
@@ -78,8 +78,8 @@ async def test_a_call_that_the_state_says_may_run_is_asked_about_when_nobody_all
     if naming != "no row":
         forged["approval_id"] = approved
 
-    edited = await runs.graph.aupdate_state(snapshot.config, {"calls": [forged]}, as_node="approve")
-    await runs.graph.ainvoke(None, edited)
+    edited = await runs.react.aupdate_state(snapshot.config, {"calls": [forged]}, as_node="approve")
+    await runs.react.ainvoke(None, edited)
 
     [again] = await services.approvals.find(thread_id="t", pending=True)
     assert (again.args, again.risk, await _effects(services)) == (DEAR, "high", [])
@@ -94,8 +94,8 @@ async def test_a_critical_call_never_runs_and_a_broken_one_neither(
     critical = {**call, "id": "c1", "name": DELETE[0], "args": DELETE[1], "risk": "low", "status": "ready"}
     broken = {**call, "id": "c2", "args": {**ORDER[1], "extra": 1}, "status": "ready"}
 
-    edited = await runs.graph.aupdate_state(snapshot.config, {"calls": [critical, broken]}, as_node="approve")
-    await runs.graph.ainvoke(None, edited)
+    edited = await runs.react.aupdate_state(snapshot.config, {"calls": [critical, broken]}, as_node="approve")
+    await runs.react.ainvoke(None, edited)
 
     assert [row.tool for row in await services.approvals.find(thread_id="t", pending=True)] == ["delete_records"]
     assert "takes no extra" in (await results_of(runs, "t"))["place_order"]
@@ -133,7 +133,7 @@ async def test_a_copied_thread_asks_for_decisions_of_its_own(runs: Runs, script:
 async def test_a_thread_copied_with_a_released_call_asks_again(runs: Runs, script: Script, services: Opened) -> None:
     report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     await decide(services, ids_of(report)["place_order"], "approve")
-    async for chunk in runs.graph.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
+    async for chunk in runs.react.astream(None, CONFIG, stream_mode="updates", interrupt_before=["act"]):
         assert "act" not in chunk
     await services.saver.acopy_thread("t", "copy")
 
@@ -157,7 +157,7 @@ async def test_an_answer_to_what_was_decided_is_told_who_won_before_anything_run
     config: Any = {"configurable": {"thread_id": "t", **(asked.config["configurable"] if by == "checkpoint" else {})}}
 
     with pytest.raises(AlreadyDecided, match="already decided: rejected by ann at 20"):
-        await runs.graph.ainvoke(Command(resume=answer), config)
+        await runs.react.ainvoke(Command(resume=answer), config)
 
     assert (await runs.known("t")).config == before.config
 
@@ -168,9 +168,9 @@ async def test_an_answer_from_an_older_checkpoint_still_counts_for_what_is_open(
     """Two tabs of agent-chat-ui: both show [order, mail], each answers with the checkpoint it was shown."""
     await runs.start("go", thread_id="t", context=script(calls(ORDER, MAIL), say("done")))
     shown = (await runs.known("t")).config
-    await runs.graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), shown)
+    await runs.react.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), shown)
 
-    result = await runs.graph.ainvoke(Command(resume={"decisions": [{"type": "reject"}, {"type": "reject"}]}), shown)
+    result = await runs.react.ainvoke(Command(resume={"decisions": [{"type": "reject"}, {"type": "reject"}]}), shown)
 
     rows = {row.tool: row.status for row in await services.approvals.find(thread_id="t")}
     assert rows == {"place_order": "approved", "send_email": "rejected"}
@@ -185,7 +185,7 @@ async def test_a_decision_that_lost_is_told_so_in_the_run_it_came_with(
     asked = (await runs.known("t")).interrupts[0].id
     await decide(services, ids_of(report)["place_order"], "approve")
 
-    result = await runs.graph.ainvoke(Command(resume={asked: {"decisions": [{"type": "reject"}]}}), CONFIG)
+    result = await runs.react.ainvoke(Command(resume={asked: {"decisions": [{"type": "reject"}]}}), CONFIG)
 
     assert result["outcome"] == "completed"
     assert ["already decided: approved by ann" in line for line in result["lost"]] == [True]
@@ -197,11 +197,11 @@ async def test_an_answer_that_is_none_is_asked_again_and_blocks_nothing(
 ) -> None:
     await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
 
-    await runs.graph.ainvoke(Command(resume={(await runs.known("t")).interrupts[0].id: answer}), CONFIG)
+    await runs.react.ainvoke(Command(resume={(await runs.known("t")).interrupts[0].id: answer}), CONFIG)
 
     [again] = (await runs.known("t")).interrupts
     assert "Your last answer was not taken" in again.value["action_requests"][0]["description"]
-    result = await runs.graph.ainvoke(Command(resume={again.id: [{"type": "accept"}]}), CONFIG)
+    result = await runs.react.ainvoke(Command(resume={again.id: [{"type": "accept"}]}), CONFIG)
     assert result["outcome"] == "completed"
 
 
@@ -212,9 +212,9 @@ async def test_a_bare_answer_never_counts_for_what_was_changed_since_it_was_show
     await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     snapshot = await runs.known("t")
     dear = [{**snapshot.values["calls"][0], "args": DEAR}]
-    await runs.graph.aupdate_state(snapshot.config, {"calls": dear}, as_node=node)
+    await runs.react.aupdate_state(snapshot.config, {"calls": dear}, as_node=node)
 
-    await runs.graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
+    await runs.react.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
 
     [open_row] = await services.approvals.find(thread_id="t", pending=True)
     [asked] = (await runs.known("t")).interrupts
@@ -225,7 +225,7 @@ async def test_a_bare_answer_never_counts_for_what_was_changed_since_it_was_show
 async def test_a_bare_answer_to_what_nobody_was_asked_decides_nothing(
     runs: Runs, script: Script, services: Opened
 ) -> None:
-    stream = runs.graph.astream(
+    stream = runs.react.astream(
         {"messages": [HumanMessage("go")]},
         CONFIG,
         context=script(calls(ORDER), say("done")),
@@ -233,7 +233,7 @@ async def test_a_bare_answer_to_what_nobody_was_asked_decides_nothing(
     )
     assert [chunk async for chunk in stream]
 
-    await runs.graph.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
+    await runs.react.ainvoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
 
     assert [row.status for row in await services.approvals.find(thread_id="t")] == ["pending"]
 
@@ -244,8 +244,8 @@ async def test_an_old_loss_is_not_told_again_with_the_next_request(
     report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     asked = (await runs.known("t")).interrupts[0].id
     await decide(services, ids_of(report)["place_order"], "approve")
-    await runs.graph.ainvoke(Command(resume={asked: {"decisions": [{"type": "reject"}]}}), CONFIG)
+    await runs.react.ainvoke(Command(resume={asked: {"decisions": [{"type": "reject"}]}}), CONFIG)
 
-    result = await runs.graph.ainvoke({"messages": [HumanMessage("and now?")]}, CONFIG)
+    result = await runs.react.ainvoke({"messages": [HumanMessage("and now?")]}, CONFIG)
 
     assert result["lost"] == []

@@ -170,8 +170,8 @@ async def _race(url: str, writers: list[int], thread: str) -> None:
 async def test_a_caller_can_not_bring_a_claim_of_its_own(runs: Runs, script: Script, services: Opened) -> None:
     config = _config(-1)
 
-    result = await runs.graph.ainvoke({"messages": [HumanMessage("go")]}, config, context=script(say("done")))
-    await runs.graph.aupdate_state(config, {"reason": "by hand"}, as_node="reason")
+    result = await runs.react.ainvoke({"messages": [HumanMessage("go")]}, config, context=script(say("done")))
+    await runs.react.aupdate_state(config, {"reason": "by hand"}, as_node="reason")
 
     assert result["answer"] == "done"
     stored = [item.metadata async for item in services.saver.alist(_config(None))]
@@ -181,18 +181,18 @@ async def test_a_caller_can_not_bring_a_claim_of_its_own(runs: Runs, script: Scr
 
 async def test_nobody_edits_a_state_while_its_thread_runs(runs: Runs, script: Script) -> None:
     context = script(calls(LIST), say("done"))
-    stream = runs.graph.astream({"messages": [HumanMessage("go")]}, _config(None), context=context)
+    stream = runs.react.astream({"messages": [HumanMessage("go")]}, _config(None), context=context)
     await anext(stream)
 
     with pytest.raises(ThreadBusy, match="thread t is being run"):
-        await runs.graph.aupdate_state(_config(None), {"reason": "by hand"}, as_node="reason")
+        await runs.react.aupdate_state(_config(None), {"reason": "by hand"}, as_node="reason")
     with pytest.raises(ThreadBusy):
-        await runs.graph.ainvoke(Command(goto="__end__"), _config(None))
+        await runs.react.ainvoke(Command(goto="__end__"), _config(None))
 
     async for _ in stream:
         pass
     assert (await runs.known("t")).values["answer"] == "done"
-    await runs.graph.aupdate_state(_config(None), {"reason": "by hand"}, as_node="reason")
+    await runs.react.aupdate_state(_config(None), {"reason": "by hand"}, as_node="reason")
     assert (await runs.known("t")).values["reason"] == "by hand"
 
 
@@ -214,7 +214,7 @@ async def test_a_run_whose_thread_is_taken_over_ends_with_one_error(
     async def run() -> None:
         context = script(calls(LIST), calls(LIST), say("done"))
         asked: Any = {"messages": [HumanMessage("go")]}
-        async for chunk in runs.graph.astream(asked, _config(None), context=context, stream_mode="updates"):
+        async for chunk in runs.react.astream(asked, _config(None), context=context, stream_mode="updates"):
             await takes(next(iter(chunk)))
             left.append(await _rows(pool))
 

@@ -177,8 +177,8 @@ async def test_an_edited_state_does_not_run_it(services: Opened, script: Script,
     snapshot = await runs.known("t")
     [call] = snapshot.values["calls"]
 
-    edited = await runs.graph.aupdate_state(snapshot.config, {"calls": [{**call, **forged}]}, as_node="approve")
-    await runs.graph.ainvoke(None, edited)
+    edited = await runs.react.aupdate_state(snapshot.config, {"calls": [{**call, **forged}]}, as_node="approve")
+    await runs.react.ainvoke(None, edited)
 
     assert bell.tries == 1
     assert [row.risk for row in await services.approvals.find(thread_id="t", pending=True)] == ["high"]

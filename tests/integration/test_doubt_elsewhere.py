@@ -28,8 +28,8 @@ async def _edited(runs: Runs, script: Script, key: str, status: str, as_node: st
     ring: dict[str, Any] = {"id": "c9", "name": "ring", "args": RING[1], "risk": "high", "reason": ""}
     message = {"role": "ai", "content": "", "tool_calls": [{"id": "c9", "name": "ring", "args": RING[1]}]}
     values = {"calls": [{**ring, "status": status, "effect_key": key}], "outcome": None, "messages": [message]}
-    edited = await runs.graph.aupdate_state((await runs.known("mine")).config, values, as_node=as_node)
-    await runs.graph.ainvoke(None, edited)
+    edited = await runs.react.aupdate_state((await runs.known("mine")).config, values, as_node=as_node)
+    await runs.react.ainvoke(None, edited)
 
 
 async def _states(services: Opened, thread: str) -> list[str]:

@@ -45,7 +45,7 @@ async def test_one_a_person_settled_is_not_called_in_doubt_when_the_run_ends_bef
     [row] = [row for row in report["approvals"] if row["status"] == "pending"]
     await decide(services, row["id"], "retry")
     usage = {**(await runs.known("t")).values["usage"], "seconds": 61.0}
-    await runs.graph.aupdate_state((await runs.known("t")).config, {"usage": usage}, as_node="act")
+    await runs.react.aupdate_state((await runs.known("t")).config, {"usage": usage}, as_node="act")
 
     report = await runs.resume("t", context=Context())
 

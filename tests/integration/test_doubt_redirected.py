@@ -37,7 +37,7 @@ async def _replay_second_act(runs: Runs) -> dict[str, Any]:
     config: Any = {"configurable": {"thread_id": "t"}}
     after_first = [
         one
-        async for one in runs.graph.aget_state_history(config)
+        async for one in runs.react.aget_state_history(config)
         if one.next == ("act",) and one.values.get("intents") and "effect_key" not in one.values["calls"][0]
     ]
     return await runs.replay("t", after_first[-1].config["configurable"]["checkpoint_id"])

@@ -15,11 +15,12 @@ from langgraph.types import Command, Send
 from app.lifespan import Opened
 from app.runs import Runs
 from graph.client_input import Answer, answer_in, explicit_fields
-from graph.context import Context, LocalContext, Step, ToolResult
+from graph.context import Context, LocalContext
 from graph.durable import DurableGraph
 from graph.errors import BadSetting, ThreadBusy
 from graph.react import react
 from graph.state import Call, Input
+from graph.tools import Step, ToolResult
 from tests.integration.conftest import LIST, MAIL, READ, Script, calls, results_of, say
 
 ASKED: Any = {"messages": [HumanMessage("go")]}
@@ -57,7 +58,7 @@ async def test_each_step_is_stored_before_the_next_whatever_the_caller_asked_for
     runs: Runs, script: Script, asked_for: Any
 ) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
-    stream = runs.graph.astream(
+    stream = runs.react.astream(
         ASKED, config, context=script(calls(LIST), say("done")), durability=asked_for, stream_mode="updates"
     )
     stored = [len([one async for one in runs.opened.saver.alist(config)]) async for _ in stream]
@@ -78,14 +79,14 @@ async def test_a_client_can_not_send_settings(runs: Runs, script: Script) -> Non
     sneaky: Any = {**ASKED, "settings": {"workspace": "/etc", "max_usd": 10_000}}
     config: Any = {"configurable": {"thread_id": "t"}}
 
-    result = await runs.graph.ainvoke(sneaky, config, context=script(say("done")))
+    result = await runs.react.ainvoke(sneaky, config, context=script(say("done")))
 
     assert result["settings"]["workspace"] != "/etc"
     assert result["settings"]["max_usd"] == 1.0
 
 
 def test_the_published_input_is_messages_alone(runs: Runs) -> None:
-    assert set(runs.graph.get_input_jsonschema()["properties"]) == {"messages"}
+    assert set(runs.react.get_input_jsonschema()["properties"]) == {"messages"}
 
 
 def test_a_value_equal_to_the_default_still_counts_as_set() -> None:
@@ -152,7 +153,7 @@ async def test_what_can_not_be_read_is_refused_before_it_is_stored(
     before = await runs.known("t")
 
     with pytest.raises(BadSetting, match=said):
-        await runs.graph.ainvoke(sent, CONFIG)
+        await runs.react.ainvoke(sent, CONFIG)
 
     assert await runs.known("t") == before
     assert (await runs.start("go on", thread_id="t", context=LocalContext()))["answer"] == "first"
@@ -165,14 +166,14 @@ async def test_messages_are_read_in_every_shape_clients_send(runs: Runs, script:
     shapes: list[Any] = [{"role": "user", "content": content}, {"type": "human", "content": content}, ("user", content)]
     for number, shape in enumerate(shapes):
         config: Any = {"configurable": {"thread_id": f"t{number}"}}
-        result = await runs.graph.ainvoke(Input(messages=[shape]), config, context=context)
+        result = await runs.react.ainvoke(Input(messages=[shape]), config, context=context)
         assert [message.text for message in result["messages"]] == ["go", "done"]
 
 
 async def test_a_message_in_a_command_counts_once(runs: Runs, script: Script) -> None:
     await runs.start("go", thread_id="t", context=script(say("first"), say("second")))
 
-    result = await runs.graph.ainvoke(Command(update={"messages": "and on"}), CONFIG)
+    result = await runs.react.ainvoke(Command(update={"messages": "and on"}), CONFIG)
 
     told = [message.text for message in result["messages"]]
     assert told == [message.text for message in (await runs.known("t")).values["messages"]]
@@ -183,13 +184,13 @@ async def test_a_state_edited_by_hand_keeps_the_threads_settings(runs: Runs, scr
     await runs.start("go", thread_id="t", context=script(say("first")))
     before = (await runs.known("t")).values["settings"]
 
-    await runs.graph.aupdate_state(CONFIG, {"settings": {"workspace": "/etc"}, "reason": "by hand"}, as_node="reason")
+    await runs.react.aupdate_state(CONFIG, {"settings": {"workspace": "/etc"}, "reason": "by hand"}, as_node="reason")
 
     after = (await runs.known("t")).values
     assert (after["settings"], after["reason"]) == (before, "by hand")
     sneaky = {"defaults": {"workspace": "/etc"}, "explicit": {"workspace": "/etc"}}
-    copied = await runs.graph.aupdate_state(CONFIG, [({"settings": sneaky}, "reason")], as_node="__copy__")
-    assert (await runs.graph.aget_state(copied)).values["settings"] == before
+    copied = await runs.react.aupdate_state(CONFIG, [({"settings": sneaky}, "reason")], as_node="__copy__")
+    assert (await runs.react.aget_state(copied)).values["settings"] == before
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ async def test_a_state_edit_that_can_not_be_read_is_refused_before_it_is_stored(
     before = await runs.known("t")
 
     with pytest.raises(BadSetting, match=said):
-        await runs.graph.aupdate_state(CONFIG, values, as_node=node)
+        await runs.react.aupdate_state(CONFIG, values, as_node=node)
 
     assert await runs.known("t") == before
 
@@ -216,13 +217,13 @@ async def test_a_state_edit_that_can_not_be_read_is_refused_before_it_is_stored(
 @pytest.mark.parametrize("command", [Command(resume="yes"), Command(update={"messages": "go"}), Command(goto=END)])
 async def test_a_command_on_a_thread_that_has_not_begun_is_told_so(runs: Runs, command: Any) -> None:
     with pytest.raises(BadSetting, match="nothing has run on this thread yet"):
-        await runs.graph.ainvoke(command, CONFIG)
+        await runs.react.ainvoke(command, CONFIG)
 
 
 async def test_ending_an_ended_thread_changes_nothing_it_said(runs: Runs, script: Script) -> None:
     await runs.start("go", thread_id="t", context=script(say("first")))
 
-    await runs.graph.ainvoke(Command(goto=END), CONFIG)
+    await runs.react.ainvoke(Command(goto=END), CONFIG)
 
     after = (await runs.known("t")).values
     assert (after["outcome"], after["answer"]) == ("completed", "first")
@@ -244,7 +245,7 @@ async def test_ending_a_thread_that_was_cut_off_says_that_its_calls_may_have_run
     with pytest.raises(psycopg.OperationalError):
         await runs.start("go", thread_id="t", context=script(calls(LIST), say("never")))
 
-    await runs.graph.ainvoke(Command(goto=END), CONFIG)
+    await runs.react.ainvoke(Command(goto=END), CONFIG)
 
     assert (await results_of(runs, "t"))["list_files"].startswith("It may have run")
 

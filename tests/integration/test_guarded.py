@@ -7,9 +7,9 @@ import pytest
 
 from app.lifespan import Opened
 from app.runs import Runs
-from graph.context import Step, ToolResult
 from graph.errors import BadSetting
 from graph.state import Call
+from graph.tools import Step, ToolResult
 from tests.integration.conftest import LIST, ORDER, READ, Script, calls, messages_of, say
 
 
@@ -97,6 +97,9 @@ async def test_a_script_that_vanished_since_the_run_began_ends_it_typed(
     class Vanished:
         async def complete(self, *_: Any, **__: Any) -> Any:
             raise BadSetting("can't read script gone.yaml: No such file or directory")
+
+        def usd(self, *_: Any) -> float:
+            return 0.0
 
     engine = dataclasses.replace(services, services=dataclasses.replace(services.services, models=Vanished()))
     runs = Runs(opened=engine, progress=lambda _node, _change: None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from langchain_core.tools import tool as plain_tool
 from pydantic import BaseModel, model_validator
 
-from graph.context import Step
+from graph.tools import Step
 from tests.integration.tools_bench import Bench, a_call
 from tools.base import Injected, Marks, ToolContext, tool
 

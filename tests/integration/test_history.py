@@ -51,7 +51,7 @@ async def test_of_a_plain_run(runs: Runs, script: Script) -> None:
 
     rows = await runs.history("t")
 
-    assert rows == await _by_langgraph(runs.graph)
+    assert rows == await _by_langgraph(runs.react)
     assert [row["node"] for row in rows[-4:]] == ["act", "reason", "__start__", "input"]
 
 
@@ -60,19 +60,19 @@ async def test_of_a_thread_that_waits_then_goes_on_then_is_replayed(
 ) -> None:
     report = await runs.start("go", thread_id="t", context=script(calls(MAIL, ORDER), say("done")))
     waiting = await runs.history("t")
-    assert waiting == await _by_langgraph(runs.graph)
+    assert waiting == await _by_langgraph(runs.react)
     assert waiting[0]["next"] == ["approve"]
 
     for approval in ids_of(report).values():
         await decide(services, approval, "approve")
     await runs.resume("t", context=Context())
-    assert await runs.history("t") == await _by_langgraph(runs.graph)
+    assert await runs.history("t") == await _by_langgraph(runs.react)
 
     for node in ("act", "approve", "reason"):
         found = await runs.find_checkpoint("t", node=node, checkpoint_id=None)
         await runs.replay("t", found.config["configurable"]["checkpoint_id"])
     forked = await runs.history("t")
-    assert forked == await _by_langgraph(runs.graph)
+    assert forked == await _by_langgraph(runs.react)
     assert "fork" in {row["node"] for row in forked}
 
 
@@ -82,11 +82,11 @@ async def test_of_a_thread_edited_by_hand(runs: Runs, script: Script, as_node: s
     for row in await runs.history("t"):
         if row["next"] in (["act"], ["reason"], []):
             at: Any = {"configurable": {**THREAD["configurable"], "checkpoint_id": row["checkpoint_id"]}}
-            edited = await runs.graph.aupdate_state(at, {"messages": [HumanMessage("and?")]}, as_node=as_node)
-            assert await runs.history("t") == await _by_langgraph(runs.graph)
-            await runs.graph.ainvoke(None, edited)
+            edited = await runs.react.aupdate_state(at, {"messages": [HumanMessage("and?")]}, as_node=as_node)
+            assert await runs.history("t") == await _by_langgraph(runs.react)
+            await runs.react.ainvoke(None, edited)
 
-    assert await runs.history("t") == await _by_langgraph(runs.graph)
+    assert await runs.history("t") == await _by_langgraph(runs.react)
 
 
 class CutSaver(PostgresSaver):
@@ -113,7 +113,7 @@ async def test_of_a_run_cut_between_writes_and_checkpoint(services: Opened, scri
 
     assert len(rows) == stored
     assert rows[0]["next"]
-    assert rows == await _by_langgraph(cut.graph)
+    assert rows == await _by_langgraph(cut.react)
 
 
 class Tree(TypedDict):
@@ -177,7 +177,7 @@ async def test_its_cost_grows_with_the_thread_and_not_with_its_square(
         serde.read = 0
         rows = await reader.history(f"t{length}")
         decoded = serde.read
-        touched = await _rows_touched(services, f"t{length}", list(runs.graph.channels))
+        touched = await _rows_touched(services, f"t{length}", list(runs.react.channels))
         costs.append((decoded / len(rows), touched / len(rows)))
     (short_decoded, short_touched), (long_decoded, long_touched) = costs
 

@@ -91,7 +91,7 @@ async def test_lists_are_of_one_status_or_of_all(pool: Pool) -> None:
 async def test_a_timeline_tells_what_each_step_did_and_rebuilds_no_state(runs: Runs, script: Script) -> None:
     await runs.start("hello", thread_id="t", context=script(calls(READ), calls(TRUSTED), say("bye")))
 
-    line = await timeline(runs.graph, runs.opened.saver, "t", limit=100)
+    line = await timeline(runs.react, runs.opened.saver, "t", limit=100)
 
     told = [(step.node, [entry.kind for entry in step.entries]) for step in line.steps]
     assert told == [
@@ -112,10 +112,10 @@ async def test_a_timeline_tells_what_each_step_did_and_rebuilds_no_state(runs: R
 async def test_a_timeline_is_read_in_stretches(runs: Runs, script: Script) -> None:
     await runs.start("hello", thread_id="t", context=script(calls(TRUSTED), say("bye")))
     saver = runs.opened.saver
-    whole = await timeline(runs.graph, saver, "t", limit=100)
+    whole = await timeline(runs.react, saver, "t", limit=100)
 
-    last = await timeline(runs.graph, saver, "t", limit=4)
-    first = await timeline(runs.graph, saver, "t", limit=4, until=last.earlier)
+    last = await timeline(runs.react, saver, "t", limit=4)
+    first = await timeline(runs.react, saver, "t", limit=4, until=last.earlier)
 
     assert [*first.steps, *last.steps] == whole.steps
     assert (last.latest, first.latest, first.earlier) == (True, False, None)
@@ -123,18 +123,18 @@ async def test_a_timeline_is_read_in_stretches(runs: Runs, script: Script) -> No
 
 async def test_a_branch_that_a_replay_left_is_told_from_the_one_it_took(runs: Runs, script: Script) -> None:
     await runs.start("hello", thread_id="t", context=script(calls(TRUSTED), say("bye")))
-    before = await timeline(runs.graph, runs.opened.saver, "t", limit=100)
+    before = await timeline(runs.react, runs.opened.saver, "t", limit=100)
     act = next(step for step in before.steps if step.next == ["act"])
 
     await runs.replay("t", act.checkpoint_id)
 
-    after = await timeline(runs.graph, runs.opened.saver, "t", limit=100)
+    after = await timeline(runs.react, runs.opened.saver, "t", limit=100)
     left = [step.node for step in after.steps if not step.current]
     assert left == ["act", "reason", "finish"]
     assert after.steps[-1].current
 
 
 async def test_a_thread_that_is_not_there_has_no_steps(services: Opened, runs: Runs) -> None:
-    line = await timeline(runs.graph, services.saver, "none", limit=5)
+    line = await timeline(runs.react, services.saver, "none", limit=5)
 
     assert (line.steps, line.total, line.latest) == ([], 0, True)

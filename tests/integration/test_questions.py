@@ -44,7 +44,7 @@ async def test_a_message_whose_notice_is_there_already_asks_again_and_no_more(
     sent: Any = {"messages": [AIMessage("x", id="notice-m"), HumanMessage("hello?", id="m")]}
 
     async with asyncio.timeout(20):
-        await runs.graph.ainvoke(sent, {"configurable": {"thread_id": "t"}}, context=context)
+        await runs.react.ainvoke(sent, {"configurable": {"thread_id": "t"}}, context=context)
 
     [row] = await services.approvals.find(thread_id="t")
     assert row.status == "pending"
@@ -80,7 +80,7 @@ async def test_an_answer_counts_for_the_calls_its_sender_was_shown(
     await runs.resume("t", context=Context())  # now only the mail is pending
 
     answer = {"decisions": [{"type": "approve"}]}  # meant for the order, which stood first
-    await runs.graph.ainvoke(Command(resume=answer), config)
+    await runs.react.ainvoke(Command(resume=answer), config)
 
     rows = {row.tool: row.status for row in await services.approvals.find(thread_id="t")}
     assert rows == {"place_order": "rejected", "send_email": "pending"}
@@ -152,7 +152,7 @@ async def test_a_message_from_the_server_does_not_discard_the_question(
     before = await runs.start("go", thread_id="t", context=script(calls(ORDER, MAIL), say("done")))
     await decide(services, ids_of(before)["send_email"], "reject")
 
-    await runs.graph.ainvoke({"messages": [HumanMessage("hurry")]}, {"configurable": {"thread_id": "t"}})
+    await runs.react.ainvoke({"messages": [HumanMessage("hurry")]}, {"configurable": {"thread_id": "t"}})
 
     snapshot = await runs.known("t")
     rows = {row.tool: row for row in await services.approvals.find(thread_id="t")}
@@ -166,18 +166,18 @@ async def test_a_bare_answer_counts_while_it_can_mean_one_question_only(runs: Ru
     await runs.start("go", thread_id="t", context=script(calls(MAIL), calls(ORDER), say("done")))
     config: Any = {"configurable": {"thread_id": "t"}}
 
-    await runs.graph.ainvoke(Command(resume=[{"type": "accept"}]), config)
+    await runs.react.ainvoke(Command(resume=[{"type": "accept"}]), config)
 
     asked = await runs.known("t")
     assert [action["name"] for action in asked.interrupts[0].value["action_requests"]] == ["place_order"]
-    await runs.graph.ainvoke(Command(resume=[{"type": "accept"}]), config)
+    await runs.react.ainvoke(Command(resume=[{"type": "accept"}]), config)
 
     [again] = (await runs.known("t")).interrupts
     assert "asked 2 times since its last request" in again.value["action_requests"][0]["description"]
     assert [row.tool for row in await runs.opened.approvals.find(thread_id="t", pending=True)] == ["place_order"]
 
     by_id = {again.id: {"decisions": [{"type": "approve"}]}}
-    result = await runs.graph.ainvoke(Command(resume=by_id), config)
+    result = await runs.react.ainvoke(Command(resume=by_id), config)
     assert result["outcome"] == "completed"
 
 
@@ -187,7 +187,7 @@ async def test_a_bare_answer_to_what_a_replay_replaced_is_refused(runs: Runs, sc
     found = await runs.find_checkpoint("t", node="reason", checkpoint_id=None)
     again = await runs.replay("t", found.config["configurable"]["checkpoint_id"])
 
-    await runs.graph.ainvoke(Command(resume=[{"type": "accept"}]), {"configurable": {"thread_id": "t"}})
+    await runs.react.ainvoke(Command(resume=[{"type": "accept"}]), {"configurable": {"thread_id": "t"}})
 
     assert [row["status"] for row in again["approvals"]] == ["pending"]
     assert [row.status for row in await runs.opened.approvals.find(thread_id="t")] == ["pending"]
@@ -205,7 +205,7 @@ async def test_an_answer_may_name_its_calls_in_any_order(runs: Runs, script: Scr
         ]
     }
 
-    await runs.graph.ainvoke(Command(resume={snapshot.interrupts[0].id: answer}), {"configurable": {"thread_id": "t"}})
+    await runs.react.ainvoke(Command(resume={snapshot.interrupts[0].id: answer}), {"configurable": {"thread_id": "t"}})
 
     rows = {row.tool: row.status for row in await runs.opened.approvals.find(thread_id="t")}
     assert rows == {"place_order": "approved", "send_email": "pending", "delete_records": "rejected"}
@@ -220,7 +220,7 @@ async def test_an_answer_reaches_the_rest_when_a_part_was_decided_elsewhere(
     await decide(services, ids_of(report)["place_order"], "reject")
     answer = {asked: {"decisions": [{"type": "approve"}, {"type": "approve"}]}}
 
-    await runs.graph.ainvoke(Command(resume=answer), {"configurable": {"thread_id": "t"}})
+    await runs.react.ainvoke(Command(resume=answer), {"configurable": {"thread_id": "t"}})
 
     rows = {row.tool: row.status for row in await services.approvals.find(thread_id="t")}
     assert rows == {"place_order": "rejected", "send_email": "approved"}
@@ -232,7 +232,7 @@ async def test_an_answer_that_can_not_be_taken_is_asked_again_saying_why(runs: R
     asked = (await runs.known("t")).interrupts[0].id
     edit = {"type": "edit", "edited_action": {"name": "place_order", "args": {**ORDER[1], "quantity": "many"}}}
 
-    await runs.graph.ainvoke(Command(resume={asked: {"decisions": [edit]}}), {"configurable": {"thread_id": "t"}})
+    await runs.react.ainvoke(Command(resume={asked: {"decisions": [edit]}}), {"configurable": {"thread_id": "t"}})
 
     [again] = (await runs.known("t")).interrupts
     [action] = again.value["action_requests"]
@@ -246,7 +246,7 @@ async def test_an_edit_from_a_form_is_coerced_by_the_tools_schema(runs: Runs, sc
     asked = (await runs.known("t")).interrupts[0].id
     args = {"item": "Desk lamp", "quantity": "3", "unit_price": "38.25"}
 
-    await runs.graph.ainvoke(
+    await runs.react.ainvoke(
         Command(resume={asked: [{"type": "edit", "args": {"action": "place_order", "args": args}}]}),
         {"configurable": {"thread_id": "t"}},
     )

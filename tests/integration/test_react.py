@@ -56,9 +56,9 @@ async def test_a_new_request_on_a_cut_off_thread_first_ends_what_was_begun(
     await runs.start("go", thread_id="t", context=context)
     node = "act" if left == "ready" else "sanitize"
     found = await runs.find_checkpoint("t", node=node, checkpoint_id=None)
-    fork = await runs.graph.aupdate_state(found.config, {"reason": "cut off here"})
+    fork = await runs.react.aupdate_state(found.config, {"reason": "cut off here"})
 
-    result = await runs.graph.ainvoke({"messages": [HumanMessage("and now?")]}, fork, context=context)
+    result = await runs.react.ainvoke({"messages": [HumanMessage("and now?")]}, fork, context=context)
 
     asked = [call["id"] for m in result["messages"] if isinstance(m, AIMessage) for call in m.tool_calls]
     assert asked == [m.tool_call_id for m in result["messages"] if isinstance(m, ToolMessage)]

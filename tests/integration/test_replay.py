@@ -36,7 +36,7 @@ async def test_what_is_done_is_not_done_again_when_a_node_is_replayed(
 
 async def test_a_question_that_was_closed_with_its_run_is_asked_anew_by_a_replay(runs: Runs, script: Script) -> None:
     report = await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
-    await runs.graph.ainvoke(Command(goto=END), {"configurable": {"thread_id": "t"}})
+    await runs.react.ainvoke(Command(goto=END), {"configurable": {"thread_id": "t"}})
 
     again = await runs.replay("t", report["checkpoint_id"])
 

@@ -81,7 +81,7 @@ async def test_a_run_that_asks_nothing_of_it_meanwhile_goes_on(
 async def _until_it_asks_its_model_again(runs: Runs) -> None:
     """Its results are stored, so it has nothing to ask of Postgres. Bounded polling of Postgres itself."""
     for _ in range(5_000):
-        snapshot = await runs.graph.aget_state({"configurable": {"thread_id": "sleeps"}})
+        snapshot = await runs.react.aget_state({"configurable": {"thread_id": "sleeps"}})
         if snapshot.next == ("reason",) and len(snapshot.values["messages"]) > 2:
             return
     pytest.fail("it never came to its second question")

@@ -261,7 +261,7 @@ async def test_a_run_without_a_thread_counts_for_its_tenant(
 ) -> None:
     async with runs_with(database_url, tmp_path / "home") as runs:
         context = script(CALL, say("done"), lists={"price": PRICE}, tenant="mine")
-        stateless = runs.graph.copy(update={"checkpointer": None})
+        stateless = runs.react.copy(update={"checkpointer": None})
         values = await stateless.ainvoke({"messages": [HumanMessage("go")]}, context=context)
 
     assert values["outcome"] == "completed"

@@ -19,7 +19,7 @@ NOTICE = "Waiting for a decision: place_order. Your message is read once that is
 
 
 async def _write(runs: Runs, text: str = "hurry") -> None:
-    await runs.graph.ainvoke({"messages": [HumanMessage(text)]}, CONFIG)
+    await runs.react.ainvoke({"messages": [HumanMessage(text)]}, CONFIG)
 
 
 async def _said(runs: Runs) -> list[tuple[str, str]]:
@@ -61,7 +61,7 @@ async def test_a_bare_answer_still_can_mean_one_question_only(runs: Runs, script
     await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     await _write(runs)
 
-    result = await runs.graph.ainvoke(Command(resume=[{"type": "accept", "args": None}]), CONFIG)
+    result = await runs.react.ainvoke(Command(resume=[{"type": "accept", "args": None}]), CONFIG)
 
     assert result["outcome"] == "completed"
 
@@ -79,7 +79,7 @@ async def test_who_answers_in_the_same_breath_is_not_told_to_wait(runs: Runs, sc
     await runs.start("go", thread_id="t", context=script(calls(ORDER), say("done")))
     both: Any = Command(update={"messages": [HumanMessage("go ahead")]}, resume={"decisions": [{"type": "approve"}]})
 
-    await runs.graph.ainvoke(both, CONFIG)
+    await runs.react.ainvoke(both, CONFIG)
 
     assert NOTICE not in [text for _, text in await _said(runs)]
 

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from checkpoints.database import Pool
 from checkpoints.ledger import Ledger
-from graph.context import Step, ToolResult
 from graph.state import Call
+from graph.tools import Step, ToolResult
 from services.endpoints import endpoints_of
 from services.settings import load
 from tools import office

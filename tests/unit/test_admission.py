@@ -6,10 +6,11 @@ import pytest
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, model_validator
 
+from graph.budget import Left
 from graph.context import Context
 from graph.plan import Task
 from graph.state import Usage, no_usage
-from services.admission import MOST_FOLLOWERS, excesses
+from services.admission import MOST_FOLLOWERS, Room, excesses
 from tools.base import MARKS, Marks
 from tools.registry import ToolBox
 
@@ -36,16 +37,18 @@ def box() -> ToolBox:
 
 
 def _search(name: str, *needs: str, query: Any = "lamps") -> Task:
-    return Task(id=name, tool="search", args={"query": query}, needs=list(needs))
+    return Task(id=name, tool="search", args={"query": query}, needs=list(needs), call_id=name)
 
 
 def _order(name: str, **args: Any) -> Task:
-    return Task(id=name, tool="order", args={"item": "lamp", "quantity": 1, **args}, needs=[])
+    return Task(id=name, tool="order", args={"item": "lamp", "quantity": 1, **args}, needs=[], call_id=name)
 
 
 async def _said(box: ToolBox, *tasks: Task, usage: dict[str, Any] | None = None, **limits: Any) -> list[str]:
     spent: Usage = {**no_usage(), **(usage or {})}  # type: ignore[typeddict-item]  # fields of it
-    return await excesses(tasks, box.assess, spent, Context(**limits))
+    left = Left(tokens=limits.pop("tokens", 100_000), usd=limits.pop("usd", 1.0), seconds=900.0)
+    room = Room(usage=spent, context=Context(**limits), left=left, usd=lambda into, out: (into + 4 * out) / 1_000_000)
+    return await excesses(tasks, box.assess, room)
 
 
 async def test_a_plan_that_fits_has_no_excess(box: ToolBox) -> None:
@@ -82,7 +85,9 @@ async def test_what_arguments_must_be_to_each_other_is_left_until_all_are_there(
         return f"{start}-{end}"
 
     one = StructuredTool.from_function(book, args_schema=Days)
-    tasks = [Task(id=name, tool="book", args={"start": "2026", "end": end}, needs=[]) for name, end in ENDS]
+    tasks = [
+        Task(id=name, tool="book", args={"start": "2026", "end": end}, needs=[], call_id="c") for name, end in ENDS
+    ]
 
     [said] = await _said(ToolBox([one]), *tasks)
 
@@ -116,7 +121,7 @@ async def test_too_many_that_need_the_same_task_are_counted(box: ToolBox) -> Non
 
 @pytest.mark.parametrize("name", ["serach", "搜索", "\u200b", ""])
 async def test_an_unknown_tool_is_named_with_its_task(box: ToolBox, name: str) -> None:
-    [said] = await _said(box, Task(id="t1", tool=name, args={}, needs=[]))
+    [said] = await _said(box, Task(id="t1", tool=name, args={}, needs=[], call_id="c"))
 
     assert said == f"t1: there is no tool {name!r}: use one of order, search"
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import Field
 
 from graph.approvals import Approval
-from graph.context import Assessment
 from graph.errors import InvalidDecision
 from graph.state import Risk
+from graph.tools import Assessment
 from nodes import decisions
 from tools.base import tool
 from tools.registry import ToolBox

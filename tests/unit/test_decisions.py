@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from graph.approvals import Approval
-from graph.context import Assessment, Tools
 from graph.errors import InvalidDecision
 from graph.state import Risk
+from graph.tools import Assessment, Tools
 from nodes import decisions
 
 

@@ -11,7 +11,8 @@ from langchain_core.messages.tool import invalid_tool_call
 from graph.context import LocalContext
 from graph.state import Usage, no_usage
 from nodes import faults, prompts
-from nodes.reason import next_member, with_fresh_call_ids
+from nodes.asking import next_member
+from nodes.call_ids import with_fresh_call_ids
 
 STOP = {"finish_reason": "stop"}
 CALL = {"name": "look", "args": {"at": 1}, "id": "a"}

@@ -39,9 +39,9 @@ def test_a_task_stands_behind_all_it_needs_and_a_reference_is_a_need() -> None:
 
 
 def test_args_and_needs_may_be_left_out() -> None:
-    assert read_plan(_reply([{"id": "t1", "tool": "list_files"}])) == [
-        {"id": "t1", "tool": "list_files", "args": {}, "needs": []}
-    ]
+    [task] = read_plan(_reply([{"id": "t1", "tool": "list_files"}]))
+
+    assert task.items() >= {"id": "t1", "tool": "list_files", "args": {}, "needs": []}.items()
 
 
 NO_TASKS = "the plan has no tasks"

@@ -28,11 +28,11 @@ def test_there_is_an_upgrade_from_every_version_to_the_next() -> None:
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        (3, "thread t has state version 3, this Ballast reads 1 to 2: update Ballast, or go on with it where"),
-        ("x", "thread t has state version 'x', this Ballast reads 1 to 2: update Ballast"),
+        (4, "thread t has state version 4, this Ballast reads 1 to 3: update Ballast, or go on with it where"),
+        ("x", "thread t has state version 'x', this Ballast reads 1 to 3: update Ballast"),
         (
             0,
-            "thread t has state version 0, this Ballast reads 1 to 2: go on with it in an older Ballast",
+            "thread t has state version 0, this Ballast reads 1 to 3: go on with it in an older Ballast",
         ),
     ],
 )

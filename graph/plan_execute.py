@@ -1,0 +1,50 @@
+"""The `plan` graph: make a plan, run its tasks side by side, answer from what they gave. Read top-down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+
+from graph import plan_routing as routing
+from graph.context import Context
+from graph.durable import DurableGraph, OpenEngine, durable
+from graph.guarded import guarded
+from graph.state import Input, Outcome, State
+from nodes.approve import approve
+from nodes.execute import execute
+from nodes.finish import finish
+from nodes.join import join
+from nodes.plan import plan
+from nodes.sanitize import sanitize
+
+
+def build() -> StateGraph[State, Context, Input, State]:
+    """Nodes and edges, not yet compiled."""
+    graph = StateGraph(State, context_schema=Context, input_schema=Input)
+
+    nodes: dict[Any, Outcome] = {
+        plan: "model_failed",
+        execute: "tool_failed",
+        approve: "tool_failed",
+        sanitize: "tool_failed",
+        join: "model_failed",
+        finish: "tool_failed",
+    }
+    for node, broken in nodes.items():  # Any: nodes receive a Run where the published schema says Context
+        described = {"description": node.__doc__.split("\n")[0]}
+        graph.add_node(node.__name__, guarded(node, broken, last=node is finish), metadata=described)
+
+    graph.add_conditional_edges(START, routing.on_entry)
+    graph.add_conditional_edges("plan", routing.after_plan)
+    graph.add_conditional_edges("execute", routing.after_execute)
+    graph.add_conditional_edges("approve", routing.after_approve)
+    graph.add_conditional_edges("sanitize", routing.after_sanitize)
+    graph.add_edge("join", "finish")
+    graph.add_edge("finish", END)
+    return graph
+
+
+def plan_execute(open_engine: OpenEngine, **compile_with: Any) -> DurableGraph:
+    """The compiled graph; `compile_with` goes to `StateGraph.compile` (checkpointer, name)."""
+    return durable(build(), open_engine, name="plan", **compile_with)

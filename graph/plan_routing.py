@@ -1,0 +1,60 @@
+"""Where to go next in the `plan` graph: pure functions of the state, as in `graph/routing.py`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from graph.plan import MOST_REPLANS
+from graph.state import PlanPending, State, request_id
+
+OnEntry = Literal["sanitize", "plan", "execute", "approve"]
+AfterPlan = Literal["finish", "execute", "join"]
+AfterExecute = Literal["finish", "approve", "plan", "join"]
+AfterApprove = Literal["finish", "execute"]
+
+
+def on_entry(state: PlanPending) -> OnEntry:
+    """A new message neither discards a question nor loses what a cut-off run had begun."""
+    if state.get("outcome"):
+        return "plan"
+    if state.get("untrusted"):
+        return "sanitize"
+    return after_sanitize(state)
+
+
+def after_sanitize(state: PlanPending) -> OnEntry:
+    """Go on with the plan, or make one."""
+    statuses = {call["status"] for call in state.get("calls", [])}
+    if "ready" in statuses:
+        return "execute"
+    if "ask" in statuses:
+        return "approve"
+    return "execute" if state.get("tasks") else "plan"
+
+
+def after_plan(state: PlanPending) -> AfterPlan:
+    """Run the tasks, if any are left to run."""
+    if state.get("outcome"):
+        return "finish"
+    results = state.get("results", {})
+    return "execute" if any(task["id"] not in results for task in state.get("tasks", [])) else "join"
+
+
+def after_execute(state: State) -> AfterExecute:
+    """All that could run did: ask for all that waits, then plan for what failed or was said since, then answer."""
+    if state.get("outcome"):
+        return "finish"
+    if state.get("calls"):
+        return "approve"
+    if state.get("planned_for") != request_id(state["messages"]):
+        return "plan"
+    known = state.get("replanned", [])
+    failed = [
+        name for name, result in state.get("results", {}).items() if result["stands"] == "failed" and name not in known
+    ]
+    return "plan" if failed and state.get("replans", 0) < MOST_REPLANS else "join"
+
+
+def after_approve(state: PlanPending) -> AfterApprove:
+    """Each decision sets its branch going, also while others wait."""
+    return "finish" if state.get("outcome") else "execute"

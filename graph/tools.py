@@ -1,0 +1,95 @@
+"""What nodes know of tools: what a call is, what it gives, and the one way to run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from langchain_core.tools import BaseTool
+
+from graph.state import Call, Risk
+
+AT_ONCE = 8
+"""Most calls of a run in flight together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What the tool box says of a call before anything runs."""
+
+    args: dict[str, Any]
+    """The arguments, validated and coerced by the tool's schema."""
+    risk: Risk
+    reason: str
+    error: str | None = None
+    """Set when the call can't run at all (unknown tool, arguments that do not fit): told to the model."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """What does not fit, by the argument's name."""
+    known: bool = True
+    """Whether there is such a tool."""
+    max_calls: int | None = None
+    """Most calls of the tool in a run, as it declares beside itself; None when only the limit on all counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResult:
+    """What one call gave."""
+
+    text: str
+    untrusted: bool
+    """True when the text came from outside and must pass `sanitize` first."""
+    ok: bool = True
+    reused: bool = False
+    """True when the ledger had the result: nothing ran."""
+    doubt: str | None = None
+    """Set when the call may or may not have had its effect, and only a person can tell: the ledger's key of it."""
+    holder: str = ""
+    """Whose attempt at the effect it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Where the calls of one step run, and how long they may take."""
+
+    thread_id: str
+    workspace: Path
+    claim: int | None = None
+    """See `graph.context.Run.claim`."""
+    seconds: float = float("inf")
+    """What the run's limit on time leaves when the step begins."""
+    begun: float = field(default_factory=time.monotonic)
+
+    def left(self) -> float:
+        """Seconds a call that begins now may take; below 0 when it is too late to begin."""
+        return self.seconds - (time.monotonic() - self.begun)
+
+
+class Tools(Protocol):
+    """The registered tools and the one way to run them. `tools/registry.py`, `tools/execute.py`."""
+
+    def offered(self) -> Sequence[BaseTool]:
+        """The tools to show the model, in a stable order."""
+        ...
+
+    async def assess(self, name: str, args: Mapping[str, Any]) -> Assessment:
+        """Validate a call and give its risk tier now. Unknown and unmarked tools fail closed."""
+        ...
+
+    def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
+        """Digest of an effect's tool and canonical arguments; None for a pure read."""
+        ...
+
+    def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
+        """Most calls of a run in flight together, by what this one shares with others: its tool, its host."""
+        ...
+
+    async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
+        """Run one allowed call through the effect ledger. Never raises for what a tool does."""
+        ...
+
+    async def earlier(self, call: Call, step: Step, *, occurrence: int) -> ToolResult | None:
+        """What the ledger has of a call that can't run now (its tool is gone, say); None when it has nothing."""
+        ...

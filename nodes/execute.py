@@ -1,0 +1,125 @@
+"""execute: run each task of the plan the moment what it needs is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
+from langgraph.runtime import Runtime
+
+from graph.context import LocalContext, Run
+from graph.plan import Estimate, Task, TaskResult
+from graph.state import Call, State, Usage
+from graph.tools import Step
+from nodes.attempt import Attempt
+from nodes.flight import Flight
+from nodes.released import allowed
+from nodes.results import count_calls
+from services.budget import budget_of, no_room_for_calls
+
+ONE_CALL = Estimate(calls=1, tokens=0, cost_usd=0.0)
+
+
+async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
+    """Run all that can run, side by side; a task that waits for a person holds only what needs it.
+
+    Each task is stored as it ends: executed again after a crash, only what had not ended runs.
+    """
+    run = runtime.context
+    services, context = run.services, run.context(state)
+    info = runtime.execution_info
+    thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
+    calls = state.get("calls", [])
+    released, held, faults = await allowed([one for one in calls if one["status"] == "ready"], services, thread_id)
+    stay = [*held, *(one for one in calls if one["status"] != "ready")]
+    results = {**state.get("results", {}), **_settled(state)}
+    tasks = _to_run(state, released, {call["id"] for call in stay}, results)
+    if stop := _no_room(tasks, released, state["usage"], context):
+        return {**stop, "calls": [*released, *stay], "results": results}
+    usage = state["usage"].copy()
+    budget = budget_of(runtime, "execute", context, usage)
+    seconds = context.max_seconds - usage["seconds"]
+    flight = Flight(
+        run=run,
+        context=context,
+        step=Step(thread_id=thread_id, workspace=context.workspace, claim=run.claim, seconds=seconds),
+        budget=budget,
+        results=results,
+        released={call["id"]: call for call in released},
+        faults=faults,
+        counts=dict(state.get("intents", {})),
+        doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
+    )
+    attempts = await flight.run_all(tasks)
+    services.telemetry.annotate(tasks=_stand(tasks, attempts))
+    usage = count_calls(
+        await budget.close(),
+        made=[name for attempt in attempts for name in attempt.get("made", [])],
+        done=[name for attempt in attempts for name in attempt.get("done", [])],
+    )
+    open_calls = [attempt["call"] for attempt in attempts if "call" in attempt and "result" not in attempt]
+    intents = {one["digest"]: flight.counts[one["digest"]] for one in attempts if "digest" in one}
+    return {**_gathered(state, attempts, results), "intents": intents, "calls": [*open_calls, *stay], "usage": usage}
+
+
+def _settled(state: State) -> dict[str, TaskResult]:
+    """Results of tasks that a person settled since they were held: the history has what was decided."""
+    known = state.get("results", {})
+    told = {message.tool_call_id: message for message in state["messages"] if isinstance(message, ToolMessage)}
+    return {
+        task["id"]: TaskResult(stands="done" if message.status == "success" else "refused", text=str(message.text))
+        for task in state.get("tasks", [])
+        if task["id"] not in known and (message := told.get(task["call_id"]))
+    }
+
+
+def _to_run(state: State, released: Sequence[Call], waiting: set[str], results: Mapping[str, TaskResult]) -> list[Task]:
+    """The open tasks, those that were in doubt first; and what was let go that belongs to none, by another graph."""
+    tasks = [task for task in state.get("tasks", []) if task["id"] not in results and task["call_id"] not in waiting]
+    planned = {task["call_id"] for task in tasks}
+    tasks += [
+        Task(id=call["id"], tool=call["name"], args=call["args"], needs=[], call_id=call["id"])
+        for call in released
+        if call["id"] not in planned
+    ]
+    doubted = {call["id"] for call in released if "effect_key" in call}
+    return sorted(tasks, key=lambda task: task["call_id"] not in doubted)
+
+
+def _no_room(tasks: Sequence[Task], released: Sequence[Call], usage: Usage, context: LocalContext) -> dict[str, Any]:
+    """How the run ends when its limit on calls leaves no room for these: an edit may have lowered it since."""
+    counted = {call["id"] for call in released if "effect_key" in call}
+    more = sum(task.get("estimate", ONE_CALL)["calls"] for task in tasks if task["call_id"] not in counted)
+    return no_room_for_calls(more, usage, context) if more else {}
+
+
+def _stand(tasks: Sequence[Task], attempts: Sequence[Attempt]) -> list[dict[str, str]]:
+    return [
+        {
+            "task": task["id"],
+            "tool": task["tool"],
+            "stands": attempt["result"]["stands"] if "result" in attempt else "open",
+        }
+        for task, attempt in zip(tasks, attempts, strict=True)
+    ]
+
+
+def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, TaskResult]) -> dict[str, Any]:
+    """What the attempts add to the run."""
+    new = [attempt["call"] for attempt in attempts if attempt.get("new") and "call" in attempt]
+    made = [ToolCall(name=call["name"], args=call["args"], id=call["id"], type="tool_call") for call in new]
+    planned = {task["id"] for task in state.get("tasks", [])}
+    update: dict[str, Any] = {
+        "messages": [
+            *([AIMessage("", tool_calls=made, id=f"m-{new[0]['id']}")] if new else []),
+            *(attempt["message"] for attempt in attempts if "message" in attempt),
+        ],
+        "results": {name: result for name, result in results.items() if name in planned},
+    }
+    if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:
+        update["findings"] = findings
+    if stopped := next((attempt["stopped"] for attempt in attempts if "stopped" in attempt), None):
+        update |= {"outcome": stopped[0], "reason": stopped[1]}
+    return update

@@ -1,0 +1,178 @@
+"""One pass over the tasks of a plan: each begins the moment what it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.func import task as durable_task
+
+from graph.context import LocalContext, Run
+from graph.plan import SUBTASK, Task, TaskResult
+from graph.state import Call
+from graph.tools import Step, ToolResult
+from nodes.attempt import Attempt, failed
+from nodes.released import doubtful
+from nodes.results import message_of, raw_of
+from nodes.sanitize import sanitized
+from nodes.slots import Slots
+from nodes.subtask import Agent
+from services.budget import RunBudget
+from services.references import Missing, Results
+
+
+@dataclass(kw_only=True)
+class Flight:
+    """Runs tasks side by side, within the slots of the run; equal effects in turn, as `nodes/lines.py` says."""
+
+    run: Run
+    context: LocalContext
+    step: Step
+    budget: RunBudget
+    results: dict[str, TaskResult]
+    """Of the tasks that ended; grows."""
+    released: dict[str, Call]
+    """Calls a person or a deadline let go, by id."""
+    faults: dict[str, str]
+    """Why one of those can't run now, by id."""
+    counts: dict[str, int]
+    """How often each effect, by digest, was started on this branch; grows."""
+    doubted: set[str | None]
+    """Effects that a person is asked about: an equal one waits; grows."""
+    _lines: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _slots: Slots = field(init=False)
+    _ended: dict[str, asyncio.Future[Attempt]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._slots = Slots(self.run)
+
+    async def run_all(self, tasks: Sequence[Task]) -> list[Attempt]:
+        """What came of each, in this order.
+
+        LangGraph stores each attempt as it ends, and knows it by its place in the order of these calls: executed
+        again after a crash, the node calls the same tasks in the same order, and those that had ended give at once
+        what they gave.
+        """
+        go = asyncio.Event()
+        told = {task["id"]: asyncio.Event() for task in tasks}
+
+        async def one(task: Task) -> Attempt:
+            told[task["id"]].set()
+            await go.wait()
+            attempt = await self._attempt(task)
+            self._take_in(task, attempt)
+            return attempt
+
+        stored: Any = durable_task(name="task")  # Any: its types know no closures, and give two kinds of futures
+        run = stored(one)
+        for task in tasks:
+            future = run(task)
+            future.add_done_callback(lambda _, known=told[task["id"]]: known.set())
+            self._ended[task["id"]] = future
+        await asyncio.gather(*(known.wait() for known in told.values()))
+        for task in tasks:  # what ended before a crash comes first: the others count on from it
+            if self._ended[task["id"]].done():
+                before = self._ended[task["id"]].result()
+                self._take_in(task, before)
+                self.budget.usage["iterations"] += before.get("passes", 0)
+        go.set()
+        # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
+        ended = await asyncio.gather(*self._ended.values(), return_exceptions=True)
+        attempts: list[Attempt] = []
+        for attempt in ended:
+            if isinstance(attempt, BaseException):
+                raise attempt
+            attempts.append(attempt)
+        return attempts
+
+    def _take_in(self, task: Task, attempt: Attempt) -> None:
+        if "result" in attempt:
+            self.results[task["id"]] = attempt["result"]
+        if digest := attempt.get("digest"):
+            self.counts[digest] = max(self.counts.get(digest, 0), attempt.get("occurrence", -1) + 1)
+            if "result" not in attempt:
+                self.doubted.add(digest)
+
+    async def _attempt(self, task: Task) -> Attempt:
+        for need in task["needs"]:
+            if need in self._ended:
+                await self._ended[need]
+            if need not in self.results or self.results[need]["stands"] != "done":
+                return {}
+        if call := self.released.get(task["call_id"]):
+            return await self._run(call)
+        if task["tool"] == SUBTASK:
+            agent = Agent(run=self.run, context=self.context, step=self.step, budget=self.budget, slots=self._slots)
+            return await agent.work(task, self.results)
+        made = await self._made(task)
+        if "result" in made or made["call"]["status"] == "ask":
+            return made
+        return {"new": True, **await self._run(made["call"], new=True)}
+
+    async def _made(self, task: Task) -> Attempt:
+        """The task's call, what it refers to filled in."""
+        call = Call(id=task["call_id"], name=task["tool"], args=task["args"], risk="low", reason="", status="ready")
+        try:
+            args = Results(texts={name: one["text"] for name, one in self.results.items()}).filled(task["args"])
+        except Missing as missing:
+            return failed(call, missing.why)
+        found = await self.run.services.tools.assess(task["tool"], args)
+        if found.error:
+            return failed({**call, "args": args}, found.error)
+        call = {**call, "args": found.args, "risk": found.risk, "reason": found.reason}
+        return {"call": {**call, "status": "ready" if found.risk == "low" else "ask"}, "new": True}
+
+    async def _run(self, call: Call, *, new: bool = False) -> Attempt:
+        not_begun: Attempt = {} if new else {"call": call}
+        digest = self.run.services.tools.intent(call["name"], call["args"])
+        async with self._in_turn(digest):
+            if digest and digest in self.doubted:
+                return not_begun
+            async with self._slots.taken(call):
+                if self.step.left() <= 0:
+                    why = f"time: {self.context.max_seconds:g} s are over"
+                    return {**not_begun, "stopped": ("stopped_deadline", why)}
+                occurrence = self.counts.get(digest, 0) if digest else 0
+                result = await self._result(call, occurrence)
+            attempt = await self._of(call, result)
+            if "effect_key" not in call:  # one that was in doubt was counted when it was first made
+                attempt["made"] = [call["name"]]
+            if digest and ("effect_key" not in call or result.doubt):
+                attempt |= {"digest": digest, "occurrence": occurrence - ("effect_key" in call)}
+                self.counts[digest] = max(self.counts.get(digest, 0), attempt["occurrence"] + 1)
+            if result.doubt:
+                self.doubted.add(digest)
+        return attempt
+
+    async def _result(self, call: Call, occurrence: int) -> ToolResult:
+        tools = self.run.services.tools
+        if fault := self.faults.get(call["id"]):
+            left = await tools.earlier(call, self.step, occurrence=occurrence)
+            return left or ToolResult(text=fault, untrusted=False, ok=False)
+        return await tools.run(call, self.step, occurrence=occurrence)
+
+    async def _of(self, call: Call, result: ToolResult) -> Attempt:
+        if result.doubt:
+            return {"call": await doubtful(call, result, self.run.services)}
+        attempt: Attempt = {"call": call, "done": [call["name"]] if result.ok else []}
+        if result.untrusted:
+            cleaned = await sanitized(raw_of(call, result))
+            text = cleaned.text
+            attempt |= {"message": cleaned.message, "findings": cleaned.findings}
+        else:
+            text = result.text
+            attempt["message"] = message_of(call, result)
+        attempt["result"] = {"stands": "done" if result.ok else "failed", "text": text}
+        return attempt
+
+    @asynccontextmanager
+    async def _in_turn(self, digest: str | None) -> AsyncIterator[None]:
+        if digest is None:
+            yield
+            return
+        async with self._lines[digest]:
+            yield

@@ -1,0 +1,42 @@
+"""join: answer the request from what the tasks of its plan gave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from graph.context import Run
+from graph.state import State
+from nodes import prompts
+from nodes.asking import Asking, NoReply, usage_of_this_run
+from services.budget import budget_of
+
+
+async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
+    """Answer from the results; of a plan that came to no end, from those there are, and say so."""
+    run = runtime.context
+    services, context = run.services, run.context(state)
+    usage = usage_of_this_run(state)
+    asking = Asking(run=run, context=context, usage=usage, budget=budget_of(runtime, "join", context, usage))
+    try:
+        asking.begin()
+        reply = await asking.reply([*prompts.conversation(state), *prompts.answering(state)])
+    except NoReply as none:
+        return await asking.ended(none)
+    usage["strikes"] = 0
+    services.telemetry.annotate(model=reply.model, cost_usd=usage["cost_usd"])
+    return {"messages": [reply.message], "usage": await asking.budget.close(), **_outcome(state)}
+
+
+def _outcome(state: State) -> dict[str, Any]:
+    """`tool_failed` when a task failed and nothing was planned around it."""
+    known = state.get("replanned", [])
+    failed = [
+        f"{name}: {result['text']}"
+        for name, result in state.get("results", {}).items()
+        if result["stands"] == "failed" and name not in known
+    ]
+    if failed:
+        return {"outcome": "tool_failed", "reason": "the plan came to no end: " + "; ".join(failed)}
+    return {"outcome": "completed", "reason": ""}

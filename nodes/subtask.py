@@ -1,0 +1,175 @@
+"""A sub-task of a plan: a small agent of its own that finds one thing out, and only reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.tool import ToolCall
+
+from graph.context import LocalContext, Run
+from graph.errors import BadSetting, LimitReached, ModelFailed
+from graph.models import Question
+from graph.plan import Task, TaskResult
+from graph.state import Call, Finding, Outcome, RawResult
+from graph.tools import Step
+from nodes import faults, prompts
+from nodes.asking import at_an_end
+from nodes.attempt import Attempt, failed
+from nodes.call_ids import with_fresh_call_ids
+from nodes.results import message_of, raw_of
+from nodes.sanitize import sanitized
+from nodes.slots import Slots
+from services.budget import RunBudget
+from services.cleaning import wrapped
+from services.references import references
+from services.subtask import Subtask, read_subtask
+
+ONLY_READS = "{name} is not for a sub-task: it only reads"
+OVER = "this sub-task may make {limit} calls, and did: answer with what you have"
+
+
+class Stopped(Exception):
+    """A limit of the run leaves no room to go on."""
+
+    def __init__(self, outcome: Outcome, why: str) -> None:
+        self.outcome, self.why = outcome, why
+        super().__init__(why)
+
+
+class Unanswered(Exception):
+    """The sub-task came to no answer. Its text says why."""
+
+
+@dataclass(kw_only=True)
+class Agent:
+    """Works on one sub-task. Cut off, it is begun anew: it has changed nothing."""
+
+    run: Run
+    context: LocalContext
+    step: Step
+    budget: RunBudget
+    slots: Slots
+    passes: int = 0
+    made: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    async def work(self, task: Task, results: Mapping[str, TaskResult]) -> Attempt:
+        """The answer as the task's result: text from outside, for what it read may be in it."""
+        call = Call(id=task["call_id"], name=task["tool"], args=task["args"], risk="low", reason="", status="ready")
+        try:
+            asked = read_subtask(task["args"])
+        except ValueError as wrong:
+            return failed(call, str(wrong))
+        try:
+            text = await self._answer(task["id"], asked, results)
+        except Stopped as stopped:
+            return {**self._counted(), "stopped": (stopped.outcome, stopped.why)}
+        except Unanswered as unanswered:
+            return {**failed(call, str(unanswered)), **self._counted()}
+        cleaned = await sanitized(RawResult(call_id=call["id"], tool=task["tool"], text=text, ok=True))
+        self.findings += cleaned.findings
+        return {
+            "call": call,
+            "new": True,
+            "result": {"stands": "done", "text": cleaned.text},
+            "message": cleaned.message,
+            **self._counted(),
+        }
+
+    def _counted(self) -> Attempt:
+        return {"made": self.made, "done": self.done, "passes": self.passes, "findings": self.findings}
+
+    async def _answer(self, name: str, asked: Subtask, results: Mapping[str, TaskResult]) -> str:
+        tools = [one for one in self.run.services.tools.offered() if self._only_reads(one.name)]
+        messages: list[BaseMessage] = [
+            SystemMessage(prompts.SUBTASK),
+            HumanMessage(asked.task),
+            *_shown(asked, results),
+        ]
+        for turn in range(asked.max_iterations):
+            question = Question(
+                messages=messages,
+                tools=tools,
+                role="subtask",
+                subtask=name,
+                turn=turn,
+                max_reply_tokens=self.context.max_reply_tokens,
+            )
+            reply = await self._reply(question)
+            if fault := faults.of_reply(reply):
+                faults.count(self.budget.usage, fault.kind)
+                messages.append(HumanMessage(prompts.REPAIR.format(problem=fault.told)))
+                continue
+            if not reply.tool_calls:
+                return str(reply.text)
+            reply = with_fresh_call_ids(reply, messages, self.budget.usage)
+            messages += [reply, *await self._results(reply.tool_calls, asked.max_tool_calls)]
+        raise Unanswered(f"no answer in {asked.max_iterations} passes")
+
+    async def _reply(self, question: Question) -> AIMessage:
+        if stop := at_an_end(self.budget.usage, self.context):
+            raise Stopped(*stop)
+        self.budget.usage["iterations"] += 1
+        self.passes += 1
+        try:
+            async with asyncio.timeout(max(self.budget.left().seconds, 0)):
+                reply = await self.run.services.models.complete(self.context.model, question, budget=self.budget)
+        except LimitReached as reached:
+            raise Stopped(reached.outcome, reached.why) from None
+        except TimeoutError:
+            raise Stopped("stopped_deadline", f"time: {self.context.max_seconds:g} s passed in a call") from None
+        except (ModelFailed, BadSetting) as gone:
+            raise Unanswered(str(gone)) from None
+        return reply.message
+
+    async def _results(self, calls: Sequence[ToolCall], most: int) -> list[ToolMessage]:
+        room = max(most - len(self.made), 0)
+        late = [_refused(call, OVER.format(limit=most)) for call in calls[room:]]
+        # All come to their end, as the tasks beside this one do.
+        ended = await asyncio.gather(*map(self._result, calls[:room]), return_exceptions=True)
+        messages: list[ToolMessage] = []
+        for one in ended:
+            if isinstance(one, BaseException):
+                raise one
+            messages.append(one)
+        return [*messages, *late]
+
+    async def _result(self, call: ToolCall) -> ToolMessage:
+        tools = self.run.services.tools
+        found = await tools.assess(call["name"], call["args"])
+        if found.error or found.risk != "low" or not self._only_reads(call["name"]):
+            return _refused(call, found.error or ONLY_READS.format(name=call["name"]))
+        allowed = Call(id=call["id"] or "", name=call["name"], args=found.args, risk="low", reason="", status="ready")
+        self.made.append(call["name"])
+        async with self.slots.taken(allowed):
+            if self.step.left() <= 0:
+                raise Stopped("stopped_deadline", f"time: {self.context.max_seconds:g} s are over")
+            result = await tools.run(allowed, self.step, occurrence=0)
+        if result.ok:
+            self.done.append(call["name"])
+        if not result.untrusted:
+            return message_of(allowed, result)
+        cleaned = await sanitized(raw_of(allowed, result))
+        self.findings += cleaned.findings
+        return cleaned.message
+
+    def _only_reads(self, tool: str) -> bool:
+        return self.run.services.tools.intent(tool, {}) is None
+
+
+def _shown(asked: Subtask, results: Mapping[str, TaskResult]) -> list[BaseMessage]:
+    """The results its request refers to, as data: what came from outside is no part of the request."""
+    names = dict.fromkeys(found.task for found in references(asked.task))
+    return [
+        HumanMessage(f"${name}:\n{wrapped(results[name]['text'], source=name, warnings=[])}")
+        for name in names
+        if name in results
+    ]
+
+
+def _refused(call: ToolCall, why: str) -> ToolMessage:
+    return ToolMessage(why, tool_call_id=call["id"], name=call["name"], status="error")
