@@ -59,22 +59,22 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
         lines = _trimmed(folded)
     return {
         "messages": [*cut, *(RemoveMessage(id=message.id or "") for message in folded)],
-        "summary": merged(state.get("summary", ""), lines),
+        "summary": merged(state.get("summary", ""), lines, most_chars=min(SUMMARY_CHARS, room.remembered_tokens)),
         **({"facts": facts} if facts else {}),
         "usage": await budget.close(),
     }
 
 
-def merged(earlier: str, lines: Sequence[str]) -> str:
-    """The earlier lines as they stand, then the new ones; of SUMMARY_CHARS, the newest."""
+def merged(earlier: str, lines: Sequence[str], *, most_chars: int = SUMMARY_CHARS) -> str:
+    """The earlier lines as they stand, then the new ones; of `most_chars`, the newest."""
     known = dict.fromkeys(line for line in [*earlier.splitlines(), *lines] if line.strip())
     kept: list[str] = []
-    left = SUMMARY_CHARS
+    left = most_chars
     for line in reversed(known):
         left -= len(line) + 1
         if left < 0 and kept:
             break
-        kept.insert(0, line[-SUMMARY_CHARS:])
+        kept.insert(0, line[-most_chars:])
     return "\n".join(kept)
 
 
@@ -112,7 +112,8 @@ async def _summarized(
 
 def _trimmed(folded: Sequence[AnyMessage]) -> list[str]:
     """The beginning of each, without a model."""
-    return [line for message in folded for line in _rendered(message)[:EXCERPT_CHARS].splitlines() if line.strip()]
+    said = [message for message in folded if message.text]  # which tools were called is told with their results
+    return [line for message in said for line in _rendered(message)[:EXCERPT_CHARS].splitlines() if line.strip()]
 
 
 async def _handles(folded: Sequence[AnyMessage], run: Run, thread_id: str) -> list[Fact]:

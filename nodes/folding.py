@@ -94,7 +94,7 @@ def over(state: State, room: Room) -> bool:
     count of all of it, by the models' encoding where this machine has it, else by the upper estimate.
     """
     messages = state["messages"]
-    if _by_provider(messages) > room.tokens:
+    if _by_provider(messages) > room.whole:
         return True
     prompt = prompts.conversation(state)
     if sum(map(_at_most, prompt)) <= room.tokens or PromptCount().most(prompt) <= room.tokens:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
@@ -19,7 +19,7 @@ listed, by number, with the summary of earlier results.
 {lines}"""
 
 HEADINGS = {
-    "decision": "Calls that people decided:",
+    "calls": "Calls that people decided:",
     "used": "Lines of earlier results, word for word, that calls or people also named:",
     "value": "Other lines with ids, amounts, dates or addresses:",
     "result": "Earlier results, the newest last. open_result(handle) shows one, open_result(search) looks in all:",
@@ -31,26 +31,46 @@ def remembered(state: State) -> list[BaseMessage]:
     summary, facts = state.get("summary", ""), state.get("facts") or []
     if not summary and not facts:
         return []
-    left = room_of(state.get("settings", {})).remembered_tokens
-    # Numbered before any is left out: a number says the same in every prompt.
-    numbered = [f"{n}. {one['text']}" for n, one in enumerate(_of("decision", facts), start=1)]
-    decisions, left = _newest(numbered, left // 2, left)
-    about = [f"{n}. {one['source']}({one['about']})" for n, one in enumerate(_of("decision", facts), start=1)]
-    lists: dict[str, list[str]] = {}
-    lists["decision"], left = _newest(about, left // 2, left)
-    told, left = _newest(summary.splitlines(), left // 2, left)
-    lists["used"], left = _newest(_lines("used", facts), left // 2, left)
-    lists["result"], left = _newest(
-        [f"{r['text']} {r['source']}({r['about']})" for r in _of("result", facts)], left // 2, left
-    )
-    used = set(lists["used"])
-    lists["value"], left = _newest([line for line in _lines("value", facts) if line not in used], left, left)
-    blocks = ["\n".join(told), *(f"{HEADINGS[kind]}\n" + "\n".join(lists[kind]) for kind in HEADINGS if lists[kind])]
-    data = defused("\n\n".join(block for block in blocks if block))
+    told = _within(_lists(summary, facts), room_of(state.get("settings", {})).remembered_tokens)
+    blocks = ["\n".join(told["summary"])]
+    blocks += [f"{heading}\n" + "\n".join(told[name]) for name, heading in HEADINGS.items() if told[name]]
+    data = defused("\n\n".join(filter(None, blocks)))
     messages: list[BaseMessage] = [HumanMessage(f"{SUMMARY_HEADER}\n<untrusted>\n{data}\n</untrusted>")] if data else []
-    if decisions:
-        messages.append(HumanMessage(DECISIONS.format(lines="\n".join(decisions))))
+    if told["decisions"]:
+        messages.append(HumanMessage(DECISIONS.format(lines="\n".join(told["decisions"]))))
     return messages
+
+
+def _lists(summary: str, facts: Sequence[Fact]) -> dict[str, list[str]]:
+    """All there is to tell, what must not be missing first."""
+    decisions = list(enumerate(_of("decision", facts), start=1))
+    used = _lines("used", facts)
+    return {
+        "decisions": [f"{number}. {one['text']}" for number, one in decisions],
+        # Apart: the model wrote the arguments, perhaps with words of a stranger in them.
+        "calls": [f"{number}. {one['source']}({one['about']})" for number, one in decisions],
+        "used": used,
+        "value": [line for line in _lines("value", facts) if line not in set(used)],
+        "summary": summary.splitlines(),
+        "result": [f"{one['text']} {one['source']}({one['about']})" for one in _of("result", facts)],
+    }
+
+
+def _within(lists: Mapping[str, Sequence[str]], tokens: int) -> dict[str, list[str]]:
+    """The newest lines of each list, which gets half of what those before it left."""
+    left = float(tokens)
+    told: dict[str, list[str]] = {}
+    for name, lines in lists.items():
+        room = left / 2
+        kept: list[str] = []
+        for line in reversed(lines):
+            needs = most_of(line) + 1
+            if needs <= room:
+                kept.insert(0, line)
+                room -= needs
+                left -= needs
+        told[name] = kept
+    return told
 
 
 def _of(kind: FactKind, facts: Sequence[Fact]) -> list[Fact]:
@@ -59,16 +79,3 @@ def _of(kind: FactKind, facts: Sequence[Fact]) -> list[Fact]:
 
 def _lines(kind: FactKind, facts: Sequence[Fact]) -> list[str]:
     return [f"{fact['source']}: {fact['text']}" for fact in _of(kind, facts)]
-
-
-def _newest(lines: Sequence[str], tokens: int, left: int) -> tuple[list[str], int]:
-    """The last lines that fit into `tokens`, and what of `left` remains after them."""
-    kept: list[str] = []
-    spent = 0.0
-    for line in reversed(lines):
-        spent += (more := most_of(line) + 1)
-        if spent > tokens:
-            spent -= more
-            break
-        kept.insert(0, line)
-    return kept, int(left - spent)

@@ -12,6 +12,9 @@ from services.windows import window_of
 MARGIN_TOKENS = 300
 """Left for what is said beside the history: how many replies remain, what was wrong with the last one."""
 
+TOOLS_TOKENS = 3_000
+"""Set aside in our own count for the tools a prompt offers, which no state knows; a third of a small window."""
+
 LEAST_RESULT_TOKENS = 500
 """Of one result, however many came at once."""
 
@@ -20,8 +23,10 @@ LEAST_RESULT_TOKENS = 500
 class Room:
     """What the settings of a thread come to."""
 
+    whole: int
+    """Most tokens of a prompt, its tools included."""
     tokens: int
-    """Most of a prompt."""
+    """Most tokens of its messages."""
     keep: int
     """Most results that stay whole when the history is folded."""
     by_count: bool
@@ -39,7 +44,7 @@ class Room:
 
     def result_tokens(self, at_once: int) -> int:
         """Of one result of a step that brings so many."""
-        return max(LEAST_RESULT_TOKENS, min(self.tokens // 10, self.kept_tokens // max(at_once, 1)))
+        return max(LEAST_RESULT_TOKENS, min(self.tokens // 5, self.kept_tokens // max(at_once, 1)))
 
 
 def room_of(settings: Mapping[str, Any]) -> Room:
@@ -47,4 +52,10 @@ def room_of(settings: Mapping[str, Any]) -> Room:
     keep = settings.get("keep_tool_results")
     window = settings.get("window_tokens") or window_of(settings.get("model") or "offline")
     share = settings.get("fold_share") or FOLD_SHARE
-    return Room(tokens=int(window * share) - MARGIN_TOKENS, keep=keep or KEEP_TOOL_RESULTS, by_count=keep is not None)
+    whole = int(window * share) - MARGIN_TOKENS
+    return Room(
+        whole=whole,
+        tokens=whole - min(TOOLS_TOKENS, whole // 3),
+        keep=keep or KEEP_TOOL_RESULTS,
+        by_count=keep is not None,
+    )
