@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
@@ -56,12 +56,12 @@ def _lists(summary: str, facts: Sequence[Fact]) -> dict[str, list[str]]:
     }
 
 
-def _within(lists: Mapping[str, Sequence[str]], tokens: int) -> dict[str, list[str]]:
-    """The newest lines of each list, which gets half of what those before it left."""
+def _within(lists: dict[str, list[str]], tokens: int) -> dict[str, list[str]]:
+    """The newest lines of each list, which gets half of what those before it left; the last one all of it."""
     left = float(tokens)
     told: dict[str, list[str]] = {}
     for name, lines in lists.items():
-        room = left / 2
+        room = left if name == next(reversed(lists)) else left / 2
         kept: list[str] = []
         for line in reversed(lines):
             needs = most_of(line) + 1

@@ -77,7 +77,11 @@ async def test_facts_are_never_told_anew(services: Opened, script: Script, works
     facts: list[Fact] = state["facts"]
     assert {one["text"] for one in facts if one["kind"] == "value"} <= set(logs.splitlines())
     odd = [line for line in state["summary"].splitlines() if line.split("…")[0] not in logs]
-    assert [line for line in odd if not line.startswith(("called ", "read_file returned", "place_order returned", "</untrusted>"))] == []
+    assert [
+        line
+        for line in odd
+        if not line.startswith(("called ", "read_file returned", "place_order returned", "</untrusted>"))
+    ] == []
 
 
 def _r_squared(values: Sequence[float]) -> float:

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graph.facts import KEPT, Fact, FactKind, add_facts
+
+few = st.builds(
+    Fact,
+    kind=st.sampled_from(["decision", "result"]),
+    text=st.integers(0, 60).map(str),
+    source=st.sampled_from(["read_mail", "get_order"]),
+    about=st.just(""),
+    outside=st.booleans(),
+)
+updates = st.lists(st.lists(few, max_size=60), max_size=6)
+
+
+def fact(text: str, kind: FactKind = "value") -> Fact:
+    return Fact(kind=kind, text=text, source="read_mail", about="", outside=True)
+
+
+@given(updates, st.integers(0, 6))
+def test_facts_replayed_in_other_batches_are_the_same(every: list[list[Fact]], split: int) -> None:
+    assert add_facts(add_facts([], every[:split]), every[split:]) == add_facts(None, every)
+
+
+@given(updates)
+def test_of_each_kind_the_last_distinct_ones_stay(every: list[list[Fact]]) -> None:
+    merged = add_facts([], every)
+
+    for kind, most in KEPT.items():
+        met = [(one["source"], one["text"]) for update in every for one in update if one["kind"] == kind]
+        last = list(dict.fromkeys(reversed(met)))[:most]
+        assert [(one["source"], one["text"]) for one in merged if one["kind"] == kind] == last[::-1]
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_a_list_is_finite_and_a_fact_met_again_stays_longest(kind: FactKind) -> None:
+    many = [fact(str(n), kind) for n in range(KEPT[kind] + 1)]
+
+    merged = add_facts(add_facts([], [many[:1]]), [many[1:], many[:1]])
+
+    assert [one["text"] for one in merged] == [str(n) for n in range(2, KEPT[kind] + 1)] + ["0"]
