@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ SUMMARY_TOKENS = 2_000
 
 LINES, LINE_CHARS = 40, 300
 """Most lines taken of one reply of the summarizer, and most of each."""
+
+_BULLET = re.compile(r"^\s*[-*\u2022](?:\s+|$)")
 
 EXCERPT_CHARS = 300
 """What is kept of each result when the summarizer fails."""
@@ -106,7 +109,7 @@ async def _summarized(
     said = str(reply.message.text)
     if len(said) > len(text):  # it folded nothing
         return None
-    lines = [line.strip().removeprefix("- ").strip() for line in said.splitlines()]
+    lines = [_BULLET.sub("", line).strip() for line in said.splitlines()]
     return [line[:LINE_CHARS] for line in lines if line][:LINES] or None
 
 

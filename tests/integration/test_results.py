@@ -210,6 +210,7 @@ async def test_of_a_page_from_outside_only_what_a_reader_sees_is_kept(with_tool:
 
 class Full(NothingKept):
     async def keep(self, thread_id: str, wholes: Sequence[Whole]) -> bool:
+        del thread_id, wholes
         raise OperationalError("disk full")
 
 

@@ -17,7 +17,7 @@ from services.cleaning import MAX_CHARS
 from services.tokens import PromptCount
 
 Step = tuple[str, int, int]
-"""What happens: a person speaks, the agent answers, or it calls that many tools with results of that many characters."""
+"""What happens: a person speaks, the agent answers, or it calls so many tools with results of so many words."""
 
 steps = st.lists(
     st.one_of(
@@ -68,7 +68,7 @@ def test_every_call_keeps_its_result_and_every_result_its_call(happened: list[St
     left = after(messages, folding.foldable(state_of(messages), room))
 
     results = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
-    called = [call["id"] for message in left if isinstance(message, AIMessage) for call in message.tool_calls]
+    called = [str(call["id"]) for message in left if isinstance(message, AIMessage) for call in message.tool_calls]
     assert sorted(m.tool_call_id for m in left if isinstance(m, ToolMessage)) == sorted(set(called) & results)
     told = prompts.conversation(state_of(left))
     for at, message in enumerate(told):

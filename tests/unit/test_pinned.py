@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from graph.approvals import Approval
 from graph.facts import Fact
@@ -42,7 +42,7 @@ def test_prose_is_not(text: str) -> None:
 
 
 def test_what_a_call_or_a_person_named_is_told_apart() -> None:
-    messages = [
+    messages: list[AnyMessage] = [
         HumanMessage("Pay INV-7, please"),
         AIMessage("", tool_calls=[{"name": "get_order", "args": {"id": "ORD-1"}, "id": "c"}]),
         AIMessage("INV-9 is mine"),
