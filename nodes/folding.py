@@ -22,6 +22,9 @@ from services.tokens import PER_MESSAGE, PromptCount, most_of, text_of, told
 CUT = "whole_result"
 """Key in the artifact (no provider is sent it) of a result that was cut: the handle of the whole, or None."""
 
+BESIDE_TOKENS = 2_000
+"""More than the instructions at the head of a prompt take."""
+
 OPENS = "open_result"
 """The tool that opens results: what it gives is bounded already, and can be had again by the same call."""
 
@@ -74,16 +77,12 @@ def foldable(state: State, room: Room) -> list[AnyMessage]:
     By count: as soon as there are such groups. By size: once the prompt takes more than its room; then fewer results
     stay than `keep` where those would fill it alone.
     """
-    messages = state["messages"]
+    messages, full = state["messages"], over(state, room)
+    if not full and not room.by_count:
+        return []
     groups = list(_groups(messages, _results(messages)))
-    counted = _before_the_last(groups, room.keep) if room.by_count else []
-    answers = _answers(messages)
-    if len(groups) - len(counted) <= 1 and not answers:  # the newest group always stays
-        return [message for group in counted for message in group.messages]
-    if not over(state, room):
-        return [message for group in counted for message in group.messages]
-    gone = {id(m) for group in _before_the_last(groups, room.keep, room.kept_tokens) for m in group.messages}
-    gone |= {id(answer) for answer in answers}
+    gone = {id(m) for group in _before_the_last(groups, room, full=full) for m in group.messages}
+    gone |= {id(answer) for answer in _answers(messages)} if full else set()
     return [message for message in _in_order(messages, groups) if id(message) in gone]
 
 
@@ -96,8 +95,10 @@ def over(state: State, room: Room) -> bool:
     messages = state["messages"]
     if _by_provider(messages) > room.whole:
         return True
+    if BESIDE_TOKENS + room.remembered_tokens + sum(map(_at_most, messages)) <= room.tokens:  # as nearly always
+        return False
     prompt = prompts.conversation(state)
-    if sum(map(_at_most, prompt)) <= room.tokens or PromptCount().most(prompt) <= room.tokens:
+    if PromptCount().most(prompt) <= room.tokens:
         return False
     encoding = cached_encoding()
     return encoding is None or (
@@ -116,10 +117,15 @@ def _by_provider(messages: Sequence[AnyMessage]) -> int:
     return 0
 
 
-def _at_most(message: BaseMessage) -> float:
-    """A bound that costs nothing: no text has more tokens than that."""
-    text = text_of(message)
-    return PER_MESSAGE + len(text) * (1 if text.isascii() else 4)
+def _at_most(message: BaseMessage) -> int:
+    """A bound that costs next to nothing: no message has more tokens than that."""
+    content = message.content if isinstance(message.content, str) else repr(message.content)
+    most = PER_MESSAGE + len(content) * (1 if content.isascii() else 4)
+    if isinstance(message, AIMessage):
+        for call in [*message.tool_calls, *message.invalid_tool_calls]:
+            args = repr(call["args"])  # JSON escapes a character by up to six
+            most += len(call["name"] or "") + len(call["id"] or "") + len(args) * (2 if args.isascii() else 12)
+    return most
 
 
 def _results(messages: Sequence[AnyMessage]) -> Mapping[str, ToolMessage]:
@@ -135,12 +141,12 @@ def _groups(messages: Any, results: Mapping[str, ToolMessage]) -> Iterator[Group
                 yield Group(reply=message, results=[results[one] for one in ids])
 
 
-def _before_the_last(groups: Sequence[Group], keep: int, tokens: float = float("inf")) -> list[Group]:
-    """The groups before those that hold one of the last `keep` results, or fit into `tokens`; never the newest."""
+def _before_the_last(groups: Sequence[Group], room: Room, *, full: bool) -> list[Group]:
+    """The groups before those that hold one of the last `keep` results and, when it is full, fit; never the newest."""
     count, spent = 0, 0
     for at in range(len(groups) - 1, -1, -1):
-        spent += PromptCount().most(groups[at].messages) if tokens < float("inf") else 0
-        if count and (count >= keep or spent > tokens):
+        spent += PromptCount().most(groups[at].messages) if full else 0
+        if count and (count >= room.keep or spent > room.kept_tokens):
             return list(groups[: at + 1])
         count += len(groups[at].results)
     return []
