@@ -101,7 +101,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         models = ModelChain(chosen, endpoints)
         stack.push_async_callback(models.aclose)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
-        results = PostgresResults(pool, serde)
+        saver, results = PostgresSaver(pool, serde=serde), PostgresResults(pool, serde)
         executor = Executor(box, ledger, endpoints, smtp_url=chosen.smtp_url, results=results)
         services = Services(
             models=models,
@@ -115,13 +115,14 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             records=runs,
             clock=SystemClock(),
             telemetry=telemetry,
+            writes=saver,
             defaults=chosen,
             results=results,
         )
         yield Opened(
             settings=chosen,
             pool=pool,
-            saver=PostgresSaver(pool, serde=serde),
+            saver=saver,
             ledger=ledger,
             approvals=approvals,
             runs=runs,

@@ -110,6 +110,7 @@ async def open_ours(url: str, connections: int, parts: Parts | None = None) -> A
                 spending=chosen.spending(pool),
                 records=PostgresRuns(pool),
                 clock=SystemClock(),
+                writes=saver,
             )
 
             async def engine() -> Engine:

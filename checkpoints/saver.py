@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, LiteralString, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -29,6 +29,7 @@ from checkpoints.database import Pool
 from checkpoints.listing import LIST_STEPS, LIST_THREADS, LIST_WRITES, StoredStep
 from checkpoints.outage import patient
 from checkpoints.statements import PUT, PUT_WRITES, REPLACE_WRITES
+from checkpoints.watch import Watch
 from graph.errors import ThreadTaken
 
 
@@ -46,6 +47,16 @@ class PostgresSaver(AsyncPostgresSaver):
     def __init__(self, pool: Pool, *, serde: SerializerProtocol) -> None:
         super().__init__(pool, serde=serde)  # type: ignore[arg-type]  # a pool of a kind of connection is no pool of connections
         self._pool = pool
+        self._watches: dict[str, Watch] = {}
+
+    @contextmanager
+    def watched(self, thread_id: str) -> Iterator[Watch]:
+        """See `graph.records.Writes.watched`. A process runs a thread once at a time."""
+        watch = self._watches[thread_id] = Watch()
+        try:
+            yield watch
+        finally:
+            del self._watches[thread_id]
 
     @asynccontextmanager
     async def _cursor(self, *, pipeline: bool = False) -> AsyncIterator[AsyncCursor[DictRow]]:
@@ -136,7 +147,9 @@ class PostgresSaver(AsyncPostgresSaver):
             **_columns(("indexes", "channels", "types", "blobs"), dumped),
         }
         special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        await self._write(REPLACE_WRITES if special else PUT_WRITES, row)
+        watch = self._watches.get(configurable["thread_id"])
+        with watch.writing() if watch else nullcontext():
+            await self._write(REPLACE_WRITES if special else PUT_WRITES, row)
 
     @patient
     async def _write(self, statement: LiteralString, row: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from graph.approvals import Approvals
 from graph.budget import Spending
 from graph.models import Models
-from graph.records import RunRecords
+from graph.records import RunRecords, Unstored, Writes
 from graph.results import NothingKept, Results
 from graph.state import State
 from graph.tools import AT_ONCE, Tools
@@ -196,6 +196,7 @@ class Services:
     defaults: LocalContext = field(default_factory=LocalContext)
     """What the environment sets."""
     telemetry: Telemetry = field(default_factory=Untraced)
+    writes: Writes = field(default_factory=Unstored)
     results: Results = field(default_factory=NothingKept)
 
 

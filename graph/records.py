@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from graph.state import Outcome, Usage
@@ -25,3 +26,34 @@ class RunRecords(Protocol):
     async def cancelled(self, thread_id: str) -> None:
         """The run was ended from outside."""
         ...
+
+
+class Watch(Protocol):
+    """The writes of a thread since it is watched. `checkpoints/watch.py`."""
+
+    async def landed(self) -> None:
+        """Wait until all that were begun are stored.
+
+        Raises:
+            Exception: what kept one from being stored.
+        """
+        ...
+
+
+class Writes(Protocol):
+    """What becomes of results that LangGraph stores as they come. `checkpoints/saver.py`."""
+
+    def watched(self, thread_id: str) -> AbstractContextManager[Watch]:
+        """Watch the writes of a thread that this process runs."""
+        ...
+
+
+class Unstored:
+    """Writes of runs that nothing stores."""
+
+    def watched(self, thread_id: str) -> AbstractContextManager[Unstored]:  # noqa: ARG002 - as the protocol has it
+        """There are none."""
+        return nullcontext(self)
+
+    async def landed(self) -> None:
+        """At once."""

@@ -41,18 +41,20 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     usage = state["usage"].copy()
     budget = budget_of(runtime, "execute", context, usage)
     seconds = context.max_seconds - usage["seconds"]
-    flight = Flight(
-        run=run,
-        context=context,
-        step=Step(thread_id=thread_id, workspace=context.workspace, claim=run.claim, seconds=seconds),
-        budget=budget,
-        results=results,
-        released={call["id"]: call for call in released},
-        faults=faults,
-        counts=dict(state.get("intents", {})),
-        doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
-    )
-    attempts = await flight.run_all(tasks)
+    with services.writes.watched(thread_id) as writes:
+        flight = Flight(
+            run=run,
+            context=context,
+            step=Step(thread_id=thread_id, workspace=context.workspace, claim=run.claim, seconds=seconds),
+            budget=budget,
+            results=results,
+            released={call["id"]: call for call in released},
+            faults=faults,
+            counts=dict(state.get("intents", {})),
+            doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
+            writes=writes,
+        )
+        attempts = await flight.run_all(tasks)
     services.telemetry.annotate(tasks=_stand(tasks, attempts))
     usage = count_calls(
         await budget.close(),

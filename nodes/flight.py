@@ -13,6 +13,7 @@ from langgraph.func import task as durable_task
 
 from graph.context import LocalContext, Run
 from graph.plan import SUBTASK, Task, TaskResult
+from graph.records import Watch
 from graph.state import Call
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
@@ -43,6 +44,8 @@ class Flight:
     """How often each effect, by digest, was started on this branch; grows."""
     doubted: set[str | None]
     """Effects that a person is asked about: an equal one waits; grows."""
+    writes: Watch
+    """Where what ended is stored."""
     _lines: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _slots: Slots = field(init=False)
     _ended: dict[str, asyncio.Future[Attempt]] = field(default_factory=dict)
@@ -136,6 +139,10 @@ class Flight:
                 if self.step.left() <= 0:
                     why = f"time: {self.context.max_seconds:g} s are over"
                     return {**not_begun, "stopped": ("stopped_deadline", why)}
+                if digest:
+                    # Its arguments may come from results that ended just now. Were those lost, they could be others
+                    # when they are made again, and this effect would be another one.
+                    await self.writes.landed()
                 occurrence = self.counts.get(digest, 0) if digest else 0
                 result = await self._result(call, occurrence)
             attempt = await self._of(call, result)

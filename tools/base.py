@@ -76,6 +76,8 @@ class Marks:
     def __post_init__(self) -> None:
         if self.risk not in RISKS:
             raise BadSetting(f"there is no risk tier {self.risk!r}: use one of {', '.join(RISKS)}")
+        if self.at_once is not None and self.at_once < 1:
+            raise BadSetting(f"a tool's at_once is 1 or more, not {self.at_once}: leave it out for no limit of its own")
         if self.verify and not inspect.iscoroutinefunction(self.verify):
             raise BadSetting("a tool's verify must be an async function of the call's arguments and its context")
 

@@ -81,6 +81,16 @@ class Desk:
             await self._at("narrow", id)
             return id
 
+        @tool(risk="low", untrusted_output=False, idempotent=True, host=lambda args: str(args["id"])[0])
+        async def hosted(id: str) -> str:  # noqa: A002 - as above
+            """Ask a machine: the one its first letter names.
+
+            Args:
+                id: What.
+            """
+            await self._at("hosted", id)
+            return id
+
         @tool(risk="low", untrusted_output=True, idempotent=True)
         async def outside(text: str) -> str:
             """Read what a stranger wrote.
@@ -122,7 +132,7 @@ class Desk:
             await self._at("buy", (item, price))
             return json.dumps({"order": f"o-{item}"})
 
-        return [lookup, narrow, outside, broken, note, buy]
+        return [lookup, narrow, hosted, outside, broken, note, buy]
 
     def calls(self, name: str) -> list[Any]:
         """What the tool was called with."""

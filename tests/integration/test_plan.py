@@ -12,6 +12,7 @@ from app.lifespan import Opened
 from app.runs import Runs
 from graph.context import LocalContext
 from graph.errors import BadSetting
+from graph.plan_execute import plan_execute
 from tests.integration.conftest import Script, decide, ids_of, messages_of, say
 from tests.integration.planning import Desk, plan, runs_at, stands, task
 
@@ -94,6 +95,44 @@ async def test_no_more_run_together_than_the_run_and_the_tool_allow(runs: Runs, 
     assert report["outcome"] == "completed"
     assert desk.most["narrow"] == 2
     assert 2 < desk.most[""] <= 8
+
+
+async def test_few_ask_one_host_together_and_others_are_not_held_up(runs: Runs, script: Script, desk: Desk) -> None:
+    tasks = [task(f"a{number}", "hosted", id=f"a{number}") for number in range(8)]
+    tasks += [task(f"b{number}", "hosted", id=f"b{number}") for number in range(4)]
+    for one in tasks[:4]:
+        desk.gates[one["id"]] = asyncio.Event()
+    running = asyncio.create_task(run(runs, script(say("Done."), lists={"planner": [plan(*tasks)]})))
+    while [one for one in desk.calls("hosted") if one.startswith("b")] != ["b0", "b1", "b2", "b3"]:
+        await asyncio.sleep(0)
+        assert not running.done()
+    assert sorted(desk.calls("hosted")) == ["a0", "a1", "a2", "a3", "b0", "b1", "b2", "b3"]
+
+    for gate in desk.gates.values():
+        gate.set()
+
+    assert (await running)["outcome"] == "completed"
+    assert len(desk.calls("hosted")) == 12
+
+
+async def test_a_run_without_a_thread_plans_too_and_can_not_wait_for_a_person(
+    services: Opened, desk: Desk, script: Script
+) -> None:
+    opened = runs_at(desk, services).opened
+
+    async def engine() -> Opened:
+        return opened
+
+    graph: Any = plan_execute(engine)
+    asked = {"messages": [HumanMessage("go")]}
+    reads = script(
+        say("Read."), lists={"planner": [plan(task("a", "lookup", id="x"), task("n", "note", text="$a.id"))]}
+    )
+    buys = script(say("never"), lists={"planner": [plan(BUY)]})
+
+    assert (await graph.ainvoke(asked, context=reads))["answer"] == "Read."
+    assert desk.calls("note") == ["<x>"]
+    assert (await graph.ainvoke(asked, context=buys))["outcome"] == "blocked"
 
 
 async def test_a_callers_bound_on_concurrency_bounds_the_calls(runs: Runs, script: Script, desk: Desk) -> None:
@@ -217,37 +256,6 @@ async def test_a_new_request_on_the_thread_makes_a_new_plan(runs: Runs, script: 
     assert (report["outcome"], report["answer"]) == ("completed", "Two.")
     assert (report["usage"]["model_calls"], report["usage"]["tool_calls"]) == (2, 1)
     assert desk.calls("lookup") == ["x", "y"]
-
-
-async def test_a_sub_task_reads_with_its_own_model_calls_and_answers(runs: Runs, script: Script, desk: Desk) -> None:
-    tasks = [
-        task("a", "lookup", id="x"),
-        task("s", "react", task="Which of $a is cheap?", max_iterations=3),
-        task("n", "note", text="$s"),
-    ]
-    turns = [
-        {"tool_calls": [{"name": "lookup", "args": {"id": "z"}}, {"name": "buy", "args": {"item": "z", "price": 1}}]}
-    ]
-    lists = {"planner": [plan(*tasks)], "subtasks": {"s": [*turns, say("The z.")]}}
-
-    report = await run(runs, script(say("Noted."), lists=lists))
-
-    assert (report["outcome"], desk.calls("note"), desk.calls("buy")) == ("completed", ["The z."], [])
-    assert desk.calls("lookup") == ["x", "z"]
-    assert (report["usage"]["model_calls"], report["usage"]["tool_calls"]) == (4, 3)
-
-
-async def test_a_sub_task_stops_at_its_own_limit_and_counts_as_failed(runs: Runs, script: Script, desk: Desk) -> None:
-    again = {"tool_calls": [{"name": "lookup", "args": {"id": "z"}}]}
-    lists = {
-        "planner": [plan(task("s", "react", task="Look.", max_iterations=2, max_tool_calls=1)), plan()],
-        "subtasks": {"s": [again] * 5},
-    }
-
-    report = await run(runs, script(say("Nothing."), lists=lists))
-
-    assert (report["outcome"], desk.calls("lookup")) == ("completed", ["z"])
-    assert await stands(runs) == {"s": "failed"}
 
 
 async def test_a_message_that_comes_while_a_person_is_asked_is_planned_for_afterwards(

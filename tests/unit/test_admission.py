@@ -8,9 +8,9 @@ from pydantic import BaseModel, model_validator
 
 from graph.budget import Left
 from graph.context import Context
-from graph.plan import Task
+from graph.plan import SUBTASK, Task
 from graph.state import Usage, no_usage
-from services.admission import MOST_FOLLOWERS, Room, excesses
+from services.admission import MOST_FOLLOWERS, Room, estimated, excesses
 from tools.base import MARKS, Marks
 from tools.registry import ToolBox
 
@@ -132,3 +132,45 @@ async def test_arguments_that_can_never_fit_are_told_and_those_that_refer_are_le
     assert said[0].startswith("a: quantity: ")
     assert said[1] == "c: colour: order takes no such argument"
     assert len(said) == 2
+
+
+def _subtask(name: str, **args: Any) -> Task:
+    return Task(id=name, tool=SUBTASK, args={"task": "find it", **args}, needs=[], call_id=name)
+
+
+async def test_a_sub_task_counts_the_calls_it_may_make(box: ToolBox) -> None:
+    said = await _said(box, _subtask("s", max_tool_calls=4), _search("a"), max_tool_calls=3)
+
+    assert said == ["tool calls: the plan makes 5, 3 are left: 2 too many"]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ({"max_iterations": 1_000}, "s: max_iterations: Input should be less than or equal to 20"),
+        ({"tools": ["buy"]}, "s: tools: Extra inputs are not permitted"),
+        ({"task": ""}, "s: task: String should have at least 1 character"),
+    ],
+)
+async def test_a_sub_task_that_is_none_is_told(box: ToolBox, args: dict[str, Any], told: str) -> None:
+    assert await _said(box, _subtask("s", **args)) == [told]
+
+
+async def test_the_tokens_of_the_whole_plan_are_held_against_what_is_left(box: ToolBox) -> None:
+    said = await _said(box, _search("a"), _search("b"), tokens=1_200)
+
+    assert said == ["tokens: the plan takes about 1,500, 1,200 are left: 300 too many"]
+
+
+async def test_the_price_of_the_whole_plan_is_held_against_what_is_left(box: ToolBox) -> None:
+    said = await _said(box, _search("a"), usd=0.002)
+
+    assert said == ["cost: the plan takes about 0.0025 USD, 0.0020 are left: 0.0005 too much"]
+
+
+def test_a_task_is_estimated_by_what_it_may_take() -> None:
+    def usd(prompt_tokens: int, reply_tokens: int) -> float:
+        return prompt_tokens + 4.0 * reply_tokens
+
+    assert estimated(_search("a"), usd) == {"calls": 1, "tokens": 500, "cost_usd": 500.0}
+    assert estimated(_subtask("s", max_iterations=2), usd) == {"calls": 5, "tokens": 4_100, "cost_usd": 5_900.0}

@@ -19,7 +19,7 @@ from graph.state import Risk
 from tools import office
 from tools.arguments import MAX_DEPTH
 from tools.base import Marks, marks_of, tool
-from tools.registry import ToolBox
+from tools.registry import PER_HOST, ToolBox
 
 
 class Colour(enum.Enum):
@@ -277,3 +277,31 @@ def test_the_box_offers_its_tools_in_order_and_gives_them_by_name() -> None:
     assert offered == [paint, anything]
     assert (box.get("paint"), box.get("gone"), box.wants_context("paint")) == (paint, None, False)
     assert asyncio.iscoroutinefunction(office.toolbox().get("read_file").coroutine)  # type: ignore[union-attr]
+
+
+def test_what_shares_a_tool_or_a_host_is_bounded_together() -> None:
+    box = office.toolbox()
+
+    assert box.bounds("fetch_url", {"url": "https://Example.org:8443/a?b"}) == {"host:example.org": PER_HOST}
+    assert box.bounds("read_file", {"path": "notes.txt"}) == {}
+    assert box.bounds("gone", {}) == {}
+
+
+@pytest.mark.parametrize("args", [{}, {"url": "http://a:b"}])
+def test_a_host_that_can_not_be_told_counts_as_one(args: dict[str, Any]) -> None:
+    assert office.toolbox().bounds("fetch_url", args) == {"host:of fetch_url": PER_HOST}
+
+
+def test_a_tool_bounds_its_own_calls_and_never_to_none() -> None:
+    @tool(risk="low", untrusted_output=False, idempotent=True, at_once=3)
+    def narrow(value: str) -> str:
+        """Return it.
+
+        Args:
+            value: What.
+        """
+        return value
+
+    assert ToolBox([narrow]).bounds("narrow", {"value": "x"}) == {"tool:narrow": 3}
+    with pytest.raises(BadSetting, match="at_once is 1 or more, not 0"):
+        Marks(at_once=0)
