@@ -259,3 +259,32 @@ async def test_branches_of_a_thread_do_not_mix_up_their_results(
     [after] = await _kept(runs, "result")
     whole = [await services.services.results.opened("t", handle) for handle in (before, after)]
     assert [one.text.split(":")[0] for one in whole if one] == ["first", "second"]
+
+
+async def test_where_an_argument_stands_is_known_after_its_result_was_folded(
+    runs: Runs, services: Opened, script: Script, workspace: Path
+) -> None:
+    (workspace / "note.txt").write_text("Write to zephyr@example.com.\nThat is all.")
+    mail = ("send_email", {"to": "zephyr@example.com", "subject": "Hi", "body": "Hello"})
+    turns = [calls(("read_file", {"path": "note.txt"})), calls(LIST), calls(mail)]
+
+    report = await runs.start("go", thread_id="t", context=script(*turns, **SHORT))
+
+    row = (await services.approvals.get_all([ids_of(report)["send_email"]]))[0]
+    assert row.origins is not None
+    assert row.origins["to"][0] == "read_file (from outside)"
+
+
+async def test_a_plans_long_result_is_cut_before_its_answer_is_made(services: Opened, script: Script, log: str) -> None:
+    recording = Recording(real=services.services.models)
+    runs = with_parts(services, models=recording)
+    tasks = [{"id": "t1", "tool": "read_file", "args": {"path": "log.txt"}, "needs": []}]
+    planner = {"planner": [calls(("plan", {"tasks": tasks}))]}
+    context = script(say("cellar nine"), lists=planner)
+
+    report = await runs.start("Where is Zephyr's parcel?", thread_id="t", context=context, graph="plan")
+
+    [told] = [str(m.text) for m in recording.questions[-1].messages if isinstance(m, ToolMessage)]
+    assert (report["outcome"], report["answer"]) == ("completed", "cellar nine")
+    assert len(told) < 1.1 * MAX_CHARS
+    assert "cellar nine" in told

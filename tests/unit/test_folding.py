@@ -116,6 +116,22 @@ def test_by_size_what_stays_fits_and_is_no_more_than_was_asked_for(happened: lis
         assert left == messages
 
 
+@given(
+    st.text(max_size=200),
+    st.dictionaries(
+        st.text(max_size=5), st.one_of(st.text(max_size=50), st.integers(), st.none(), st.floats()), max_size=3
+    ),
+)
+def test_the_quick_bound_is_never_below_the_estimate(text: str, args: dict[str, Any]) -> None:
+    call: Any = {"name": "f", "args": args, "id": "c1"}
+    for message in (
+        AIMessage(text, tool_calls=[call]),
+        AIMessage(text, invalid_tool_calls=[{**call, "args": text, "error": None}]),
+        ToolMessage([{"type": "text", "text": text}], tool_call_id="c1"),
+    ):
+        assert PromptCount().most([message]) <= folding._at_most(message)
+
+
 def _pairs(count: int, chars: int = 100, **usage: int) -> list[AnyMessage]:
     told: Any = {"usage_metadata": {**usage, "total_tokens": sum(usage.values())}} if usage else {}
     return [
