@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.approvals import Approvals
@@ -22,6 +23,12 @@ from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
 KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.5
+
+EXPLICIT = "ballast_explicit"
+"""Where a config's `configurable` holds what its invocation set itself: routers, handed no Run, look there."""
+
+NOTHING_SET: RunnableConfig = {}
+"""The config of who calls a router without one."""
 
 
 class Context(BaseModel):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from langchain_core.runnables import RunnableConfig
+
+from graph.context import NOTHING_SET
 from graph.plan import MOST_REPLANS
 from graph.state import PlanPending, State, request_id
 from nodes.folding import due
@@ -42,13 +45,13 @@ def after_plan(state: PlanPending) -> AfterPlan:
     return "execute" if any(task["id"] not in results for task in state.get("tasks", [])) else "join"
 
 
-def after_execute(state: State) -> AfterExecute:
+def after_execute(state: State, config: RunnableConfig = NOTHING_SET) -> AfterExecute:
     """All that could run did: ask for all that waits, fold what is too long, then plan for what failed, or answer."""
     if state.get("outcome"):
         return "finish"
     if state.get("calls"):
         return "approve"
-    return "compress_history" if due(state) else _with_results(state)
+    return "compress_history" if due(state, config) else _with_results(state)
 
 
 def after_compress_history(state: State) -> AfterCompress:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 
+from graph.context import EXPLICIT
 from graph.state import State
 from nodes import prompts
 from nodes.notices import is_notice
@@ -42,9 +44,9 @@ class Group:
         return [self.reply, *self.results]
 
 
-def due(state: State) -> bool:
-    """Whether `compress_history` has work. A pure function of the state."""
-    room = room_of(state.get("settings", {}))
+def due(state: State, config: RunnableConfig) -> bool:
+    """Whether `compress_history` has work: by the thread's settings, and by those this invocation set itself."""
+    room = room_of({**state.get("settings", {}), **config.get("configurable", {}).get(EXPLICIT, {})})
     return bool(oversized(state["messages"], room)) or bool(foldable(state, room))
 
 

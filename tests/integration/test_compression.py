@@ -288,3 +288,14 @@ async def test_a_plans_long_result_is_cut_before_its_answer_is_made(services: Op
     assert (report["outcome"], report["answer"]) == ("completed", "cellar nine")
     assert len(told) < 1.1 * MAX_CHARS
     assert "cellar nine" in told
+
+
+async def test_a_resume_that_keeps_fewer_results_folds_at_once(runs: Runs, script: Script, services: Opened) -> None:
+    report = await runs.start("go", thread_id="t", context=script(*[calls(LIST)] * 3, calls(ORDER), say("done")))
+    await decide(services, ids_of(report)["place_order"], "approve")
+
+    report = await runs.resume("t", context=Context(keep_tool_results=1))
+
+    assert report["outcome"] == "completed"
+    assert [m.name for m in await messages_of(runs, "t") if isinstance(m, ToolMessage)] == ["place_order"]
+    assert await _kept(runs, "decision") == []  # its call is still there, with its result

@@ -165,7 +165,7 @@ def test_when_a_history_is_folded(settings: dict[str, Any], chars: int, usage: d
     folded = [message for message in folding.foldable(state, room_of(settings)) if isinstance(message, AIMessage)]
 
     assert len(folded) == gone
-    assert folding.due(state) == bool(gone)
+    assert folding.due(state, {}) == bool(gone)
 
 
 def test_answers_of_earlier_turns_go_too_when_there_is_no_room() -> None:
