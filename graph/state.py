@@ -108,6 +108,8 @@ class Usage(TypedDict):
     """Requests to the agent's model, failed ones included: turn k of a script answers request k."""
     plans: int
     """The same to the planner."""
+    folds: int
+    """Times the history was folded: entry k of a script's `summarizer` answers fold k."""
     model_calls: int
     """Calls to any model: the agent's, the summarizer's."""
     tool_calls: int
@@ -137,6 +139,7 @@ def no_usage() -> Usage:
         iterations=0,
         turns=0,
         plans=0,
+        folds=0,
         model_calls=0,
         tool_calls=0,
         prompt_tokens=0,

@@ -58,6 +58,7 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     ]
     budget = budget_of(runtime, "compress_history", context, state["usage"].copy())
     lines = await _summarized(services.models, context, folded, budget)
+    budget.usage["folds"] += 1
     if lines is None:
         lines = _trimmed(folded)
     return {
@@ -92,6 +93,7 @@ async def _summarized(
     question = Question(
         messages=[SystemMessage(prompts.SUMMARIZE), HumanMessage(text)],
         role="summarizer",
+        turn=budget.usage["folds"],
         max_reply_tokens=min(context.max_reply_tokens, SUMMARY_TOKENS),
     )
     try:

@@ -61,7 +61,7 @@ async def test_facts_are_lines_that_are_added_and_never_told_again(
     services: Opened, runs: Runs, script: Script
 ) -> None:
     """The second fold's model gets what is folded then, and none of what the first one said."""
-    said = [{"content": "- desks cost 389.00\n* lamps are sold out\n-5 degrees"}]  # each fold is told the same
+    said = [{"content": "- desks cost 389.00\n* lamps are sold out"}, {"content": "lamps are sold out\n-5 degrees"}]
     recording = Summaries(real=services.services.models)
     runs = with_parts(services, models=recording)
     context = script(CATALOGUE, calls(LIST), calls(TRUSTED), say("done"), lists={"summarizer": said}, **SHORT)
