@@ -74,7 +74,7 @@ def _compress(change: dict[str, Any]) -> list[str]:
     cut = len(change.get("messages", [])) - removed
     said = [f"{cut} results cut to what has to do with the request"] if cut else []
     if removed or not cut:
-        said.append(f"{removed} messages folded into a summary of {len(change.get('summary', ''))} characters")
+        said.append(f"{removed} messages folded into {len(change.get('summary', '').splitlines())} lines of summary")
     return said
 
 

@@ -1,8 +1,9 @@
-"""Tool results a thread can open again: written once each, encrypted as checkpoints are, gone with the thread."""
+"""Tool results a thread can open again: packed, stored once, encrypted as checkpoints are, deleted with the thread."""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ class PostgresResults:
         return True
 
     def _row(self, thread_id: str, whole: Whole) -> dict[str, Any]:
-        kind, blob = self._serde.dumps_typed(storable(whole.text))
+        kind, blob = self._serde.dumps_typed(zlib.compress(storable(whole.text).encode(), 1))
         return {
             "thread_id": thread_id,
             "handle": whole.handle,
@@ -75,4 +76,5 @@ class PostgresResults:
         return await asyncio.to_thread(lambda: [self._whole(row) for row in rows])
 
     def _whole(self, row: Mapping[str, Any]) -> Whole:
-        return Whole(tool=row["tool"], text=self._serde.loads_typed((row["type"], row["blob"])))
+        packed: bytes = self._serde.loads_typed((row["type"], row["blob"]))
+        return Whole(tool=row["tool"], text=zlib.decompress(packed).decode())

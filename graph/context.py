@@ -22,7 +22,7 @@ from graph.results import NothingKept, Results
 from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
-KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.5
+KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.25
 
 EXPLICIT = "ballast_explicit"
 """Where a config's `configurable` holds what its invocation set itself: routers, handed no Run, look there."""
@@ -87,7 +87,7 @@ class Context(BaseModel):
     window_tokens: int | None = Field(
         None,
         title="Window (tokens)",
-        description="What the smallest model of the chain can read. Empty: as the bundled list has it, else 128,000.",
+        description="What the smallest model of the chain reads. Empty: as the bundled list has it, at most 128,000.",
         ge=4_096,
         le=100_000_000,
     )

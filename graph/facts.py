@@ -40,3 +40,23 @@ def add_facts(known: list[Fact] | None, updates: Sequence[Any]) -> list[Fact]:
         merged.pop(key, None)
         merged[key] = fact
     return [fact for kind in KEPT for fact in [f for f in merged.values() if f["kind"] == kind][-KEPT[kind] :]]
+
+
+SUMMARY_CHARS = 6_000
+"""Most of a summary, in characters; of its lines those last met stay."""
+
+
+def add_lines(known: str | None, updates: Sequence[str]) -> str:
+    """The lines of a summary and of each update, each once. Batching changes nothing, as with `add_facts`.
+
+    A line that was dropped would not fit later either: only more can have been met since.
+    """
+    met = [line for text in (known or "", *updates) for line in text.splitlines() if line.strip()]
+    kept: list[str] = []
+    left = SUMMARY_CHARS
+    for line in dict.fromkeys(reversed(met)):
+        left -= len(line) + 1
+        if left < 0:
+            break
+        kept.append(line)
+    return "\n".join(reversed(kept))

@@ -12,7 +12,7 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
-from graph.facts import Fact, add_facts
+from graph.facts import Fact, add_facts, add_lines
 from graph.plan import Planned
 
 Risk = Literal["low", "medium", "high", "critical"]
@@ -246,7 +246,7 @@ class PlanPending(Pending, Planned, total=False):
 class State(Input, PlanPending, total=False):
     """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
-    summary: str
+    summary: Annotated[str, DeltaChannel(add_lines, str, snapshot_frequency=SNAPSHOT_EVERY)]
     """What the history folded away so far said, one fact a line. Derived from untrusted text: shown as data only."""
 
     facts: Annotated[list[Fact], DeltaChannel(add_facts, snapshot_frequency=SNAPSHOT_EVERY)]

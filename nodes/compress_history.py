@@ -23,9 +23,6 @@ from nodes.results_text import bare
 from nodes.room import room_of
 from services.budget import RunBudget, budget_of
 
-SUMMARY_CHARS = 6_000
-"""Most of the summary; the oldest lines go first."""
-
 SUMMARY_TOKENS = 2_000
 """Longest reply asked of the summarizer, unless replies are kept shorter anyway."""
 
@@ -63,23 +60,10 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
         lines = _trimmed(folded)
     return {
         "messages": [*cut, *(RemoveMessage(id=message.id or "") for message in folded)],
-        "summary": merged(state.get("summary", ""), lines, most_chars=min(SUMMARY_CHARS, room.remembered_tokens)),
+        "summary": "\n".join(lines),
         **({"facts": facts} if facts else {}),
         "usage": await budget.close(),
     }
-
-
-def merged(earlier: str, lines: Sequence[str], *, most_chars: int = SUMMARY_CHARS) -> str:
-    """The earlier lines as they stand, then the new ones; of `most_chars`, the newest."""
-    known = dict.fromkeys(line for line in [*earlier.splitlines(), *lines] if line.strip())
-    kept: list[str] = []
-    left = most_chars
-    for line in reversed(known):
-        left -= len(line) + 1
-        if left < 0 and kept:
-            break
-        kept.insert(0, line[-most_chars:])
-    return "\n".join(kept)
 
 
 async def _summarized(

@@ -15,7 +15,7 @@ MARGIN_TOKENS = 300
 TOOLS_TOKENS = 3_000
 """Set aside in our own count for the tools a prompt offers, which no state knows; a third of a small window."""
 
-LEAST_RESULT_TOKENS = 500
+LEAST_RESULT_TOKENS = 200
 """Of one result, however many came at once."""
 
 

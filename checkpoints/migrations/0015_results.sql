@@ -5,7 +5,7 @@ CREATE TABLE results (
     position BIGINT GENERATED ALWAYS AS IDENTITY,
     tool TEXT NOT NULL,
     size INT NOT NULL,  -- of the text, in characters
-    type TEXT NOT NULL,  -- how the checkpoints' serializer wrote the text: encrypted where they are
+    type TEXT NOT NULL,  -- how the checkpoints' serializer wrote the packed text: encrypted where they are
     blob BYTEA NOT NULL,
     created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
     PRIMARY KEY (thread_id, handle)

@@ -6,36 +6,54 @@ import statistics
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from app.lifespan import Opened
+from graph.context import FOLD_SHARE
 from graph.facts import Fact
 from graph.tools import Step
 from services.tokens import PromptCount, of_tools
+from services.windows import MOST_TOKENS
 from tests.integration.conftest import Script
 from tests.integration.long_history import DECISIONS, ITERATIONS, REQUEST, Needle, needles, play
 from tests.integration.tools_bench import a_call
 
 WINDOW, SHARE = 32_000, 0.5
 UNBOUNDED = 100_000_000
+SETTINGS: dict[str, dict[str, Any]] = {"by default": {}, "by count": {"keep_tool_results": 5}}
 
 
-async def test_prompts_stay_under_their_share_and_cost_a_quarter_of_a_history_that_is_never_folded(
-    services: Opened, script: Script, workspace: Path, tmp_path: Path
+@pytest.mark.parametrize("settings", [*SETTINGS.values(), {"window_tokens": WINDOW, "fold_share": SHARE}])
+async def test_each_prompt_stays_under_its_share_and_their_sum_grows_evenly(
+    services: Opened, script: Script, workspace: Path, settings: dict[str, Any]
 ) -> None:
-    folded = await play(services, script, workspace, window_tokens=WINDOW, fold_share=SHARE)
-    whole = await play(services, script, workspace, thread="whole", window_tokens=UNBOUNDED)
+    played = await play(services, script, workspace, **settings)
 
     count, tools = PromptCount(), of_tools(services.services.tools.offered())
-    assert (folded.report["outcome"], whole.report["outcome"]) == ("completed", "completed")
-    assert len(folded.tokens) == len(whole.tokens) > ITERATIONS
-    assert max(count.most(prompt, tools) for prompt in folded.prompts) <= WINDOW * SHARE
-    assert _r_squared(list(accumulate(folded.tokens))) >= 0.99
+    share = settings.get("fold_share", FOLD_SHARE) * settings.get("window_tokens", MOST_TOKENS)
+    assert played.report["outcome"] == "completed"
+    assert len(played.prompts) > ITERATIONS
+    assert max(count.most(prompt, tools) for prompt in played.prompts) <= share
+    assert _r_squared(list(accumulate(played.tokens))) >= 0.99
+
+
+async def test_all_prompts_together_are_a_quarter_of_those_of_a_history_that_is_never_folded(
+    services: Opened, script: Script, workspace: Path
+) -> None:
+    folded = await play(services, script, workspace)
+    whole = await play(services, script, workspace, thread="whole", window_tokens=UNBOUNDED)
+
     # With what the summaries themselves were made of.
     assert folded.report["usage"]["prompt_tokens"] <= 0.25 * whole.report["usage"]["prompt_tokens"]
 
 
-async def test_stored_bytes_an_iteration_stay_flat(services: Opened, script: Script, workspace: Path) -> None:
-    played = await play(services, script, workspace, window_tokens=WINDOW, fold_share=SHARE)
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+async def test_stored_bytes_an_iteration_stay_flat(
+    services: Opened, script: Script, workspace: Path, settings: dict[str, Any]
+) -> None:
+    played = await play(services, script, workspace, **settings)
 
     quarters = [after - before for before, after in pairwise(played.stored)]
     assert len(quarters) == 4

@@ -160,6 +160,7 @@ def _pairs(count: int, chars: int = 100, **usage: int) -> list[AnyMessage]:
     ids=["short", "count", "fits", "size", "size before count", "much", "little", "told by provider", "told nonsense"],
 )
 def test_when_a_history_is_folded(settings: dict[str, Any], chars: int, usage: dict[str, int], gone: int) -> None:
+    settings = {"fold_share": 0.5, **settings}
     state = state_of(_pairs(8, chars, **usage), settings=settings)
 
     folded = [message for message in folding.foldable(state, room_of(settings)) if isinstance(message, AIMessage)]

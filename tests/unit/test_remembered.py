@@ -50,7 +50,9 @@ def test_however_much_there_is_it_takes_a_part_of_the_room(window: int) -> None:
     kinds: tuple[FactKind, ...] = ("decision", "used", "value", "result")
     facts = [fact(kind, f"{kind} {n} " + "word " * 5, "ab " * 5) for kind in kinds for n in range(200)]
 
-    told = _told(*facts, summary="\n".join(f"line {n} " + "word " * 10 for n in range(500)), window_tokens=window)
+    told = _told(
+        *facts, summary="\n".join(f"line {n} " + "word " * 10 for n in range(500)), window_tokens=window, fold_share=0.5
+    )
 
     assert PromptCount().most(told) <= window * 0.5 / 4
     text = "\n".join(str(message.text) for message in told)

@@ -24,7 +24,7 @@ def test_everything_is_finite_by_default() -> None:
         "max_tokens": 200_000,
         "max_usd": 1.0,
         "max_seconds": 900.0,
-        "fold_share": 0.5,
+        "fold_share": 0.25,
         "window_tokens": None,
         "keep_tool_results": None,
         "approval_seconds": 300,
