@@ -37,6 +37,13 @@ cli.command()(worker)
 cli.command()(audit)
 
 Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
+Graph = Annotated[
+    str | None,
+    typer.Option(
+        help="Which graph runs it: react, plan, or auto, a rule over the words of TASK. A thread keeps its own.",
+        show_default="react",
+    ),
+]
 Workspace = Annotated[Path | None, typer.Option(help="Folder the file tools work in.")]
 MaxIterations = Annotated[int | None, typer.Option(help="Most passes through the model.")]
 MaxToolCalls = Annotated[int | None, typer.Option(help="Most tool calls.")]
@@ -90,7 +97,7 @@ def _fail(line: str, code: int) -> None:
 def run(
     task: str,
     thread: Annotated[str | None, typer.Option(help="Thread to start or go on with.")] = None,
-    graph: Annotated[str, typer.Option(help="Which graph runs it: react, plan, or auto.")] = "react",
+    graph: Graph = None,
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Make the plan, show it, and stop there.")] = False,
     model: Model = None,
     workspace: Workspace = None,
@@ -109,10 +116,11 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run TASK until it ends or waits for a person."""
-    from app.show import progress, run_result
+    from app import choosing, show
 
     if not task.strip():
         raise BadSetting("the task is empty: say what to do, ballast run 'TASK'")
+    choosing.checked(graph, plan_only=plan_only)
     context = context_of(
         model=model, workspace=workspace, tenant=tenant, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
         tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
@@ -124,10 +132,13 @@ def run(
     async def do(services: Opened) -> Any:
         from app.runs import Runs
 
-        runs = Runs(opened=services, progress=progress())
-        return await runs.start(task, thread_id=thread, context=context, graph=graph, plan_only=plan_only)
+        choice = await choosing.chosen(services, graph, task, thread=thread, plan_only=plan_only)
+        if graph == choosing.AUTO:
+            print(f"graph {choice.graph}: {choice.why}", file=sys.stderr)
+        runs = Runs(opened=services, progress=show.progress())
+        return await runs.start(task, thread_id=thread, context=context, graph=choice.graph, plan_only=plan_only)
 
-    finish(with_services(do), as_json, run_result)
+    finish(with_services(do), as_json, show.planned if plan_only else show.run_result, plan_only=plan_only)
 
 
 @cli.command()

@@ -10,9 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.visible import visible
+from services.cleaning import is_wrapped
 
 _STYLES = {
     "reason": "cyan",
+    "plan": "cyan",
+    "task": "green",
+    "execute": "green",
+    "join": "cyan",
     "act": "green",
     "sanitize": "yellow",
     "approve": "magenta",
@@ -21,6 +26,9 @@ _STYLES = {
     "finish": "bold",
 }
 _WIDTH = 400
+CALL_CHARS = 100
+MOST_TASKS = 40
+"""Of a plan that are told as it is made."""
 
 
 class Progress:
@@ -28,6 +36,8 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._names: dict[str, str] = {}
+        """Tasks' names by the id of their call, of the plan made in this process."""
 
     def __call__(self, node: str, change: Any) -> None:
         """Called with each (node, update) of a run."""
@@ -35,6 +45,10 @@ class Progress:
         if describe is None:
             return
         name = "waiting" if node == "__interrupt__" else node
+        if node == "plan":
+            self._names = {task["call_id"]: task["id"] for task in change.get("tasks", [])}
+        if node == "task" and "call" in change:
+            change = {**change, "name": self._names.get(change["call"]["id"], "")}
         for line in describe(change or ()):
             self._console.print(
                 f"[{_STYLES[node]}]{name:>16}[/]  {escape(visible(_short(line)))}", highlight=False, soft_wrap=True
@@ -50,6 +64,40 @@ def _reason(change: dict[str, Any]) -> list[str]:
         else:
             lines.append(f"refused {message.name}: {message.text}")
     return lines or [str(change.get("reason", ""))]
+
+
+def _plan(change: dict[str, Any]) -> list[str]:
+    tasks = change.get("tasks", [])
+    lines = [
+        f"{task['id']}: {task['tool']}({_args(task['args'])})"
+        + (f"  after {', '.join(task['needs'])}" if task["needs"] else "")
+        for task in tasks[:MOST_TASKS]
+        if task["id"] not in change.get("results", {})
+    ]
+    more = [f"and {len(tasks) - MOST_TASKS:,} more tasks"] if len(tasks) > MOST_TASKS else []
+    return [*lines, *more] or [str(change.get("reason") or "nothing is left to plan")]
+
+
+def _task(change: dict[str, Any]) -> list[str]:
+    if "stopped" in change:
+        return [f"stopped: {change['stopped'][1]}"]
+    if "call" not in change:
+        return []
+    call = change["call"]
+    made = f"{call['name']}({_short(_args(call['args']), CALL_CHARS)})"
+    named = f"{change['name']}: {made}" if change.get("name") else made
+    if "result" not in change:
+        return [f"{named}: waits for a person"] if call["status"] == "ask" else []
+    text = str(change["message"].text)
+    said = f"{len(change['result']['text'])} characters from outside" if is_wrapped(text) else _first_of(text)
+    return [f"{named}: {'ok' if change['result']['stands'] == 'done' else 'error'}, {said}"]
+
+
+def _execute(change: dict[str, Any]) -> list[str]:
+    stands = [result["stands"] for result in change.get("results", {}).values()]
+    ended = [f"{stands.count(one)} {one}" for one in ("done", "failed", "refused") if one in stands]
+    waiting = sum(call["status"] == "ask" for call in change.get("calls", []))
+    return [", ".join([*ended, *([f"{waiting} waiting for a person"] if waiting else [])]) or "nothing could run"]
 
 
 def _results(change: dict[str, Any]) -> list[str]:
@@ -90,6 +138,10 @@ def _finish(change: dict[str, Any]) -> list[str]:
 
 _DESCRIBE: dict[str, Callable[[Any], list[str]]] = {
     "reason": _reason,
+    "plan": _plan,
+    "task": _task,
+    "execute": _execute,
+    "join": _reason,
     "approve": _results,
     "act": _results,
     "sanitize": _sanitize,
@@ -104,7 +156,11 @@ def _args(args: dict[str, Any]) -> str:
 
 
 def _first_line(message: BaseMessage) -> str:
-    return str(message.text).strip().split("\n", 1)[0]
+    return _first_of(str(message.text))
+
+
+def _first_of(text: str) -> str:
+    return text.strip().split("\n", 1)[0]
 
 
 def _short(text: str, width: int = _WIDTH) -> str:

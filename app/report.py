@@ -7,6 +7,7 @@ from typing import Any
 from langgraph.types import StateSnapshot
 
 from app.lifespan import Opened
+from app.plan_view import TaskView, mermaid, tasks_of
 from graph.approvals import Approval
 from graph.state import Outcome, no_usage
 from nodes.decisions import waiting_as
@@ -43,12 +44,25 @@ def outcome_of(snapshot: StateSnapshot) -> Outcome | None:
     return outcome
 
 
+def exit_code(result: dict[str, Any], *, plan_only: bool = False) -> int:
+    """What the command line ends with. A plan that was to be made, and was, is no failure: nothing of it has run."""
+    if plan_only and result["outcome"] is None:
+        return 0
+    return EXIT_CODES.get(result["outcome"] or "", 1)
+
+
+async def plan_of(opened: Opened, snapshot: StateSnapshot) -> list[TaskView]:
+    """The tasks of the thread's current run; none when its graph makes no plan."""
+    row = await opened.runs.get(snapshot.config["configurable"]["thread_id"])
+    return tasks_of(snapshot.values, next_nodes(snapshot)) if row and row.graph == "plan" else []
+
+
 async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
     """What `run`, `resume` and `replay` print."""
     configurable = snapshot.config["configurable"]
     thread_id = configurable["thread_id"]
     usage = {**no_usage(), **snapshot.values.get("usage", {})}
-    faults = usage["faults"]
+    faults, tasks = usage["faults"], await plan_of(opened, snapshot)
     return {
         "thread_id": thread_id,
         "outcome": outcome_of(snapshot),
@@ -56,11 +70,16 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
         "checkpoint_id": configurable.get("checkpoint_id"),
         "usage": {name: usage[name] for name in _SPENT},
         **({"faults": faults} if faults else {}),
+        **({"plan": [_printed(task) for task in tasks], "mermaid": mermaid(tasks)} if tasks else {}),
         "approvals": [
             {key: value for key, value in shape(row).items() if key in _IN_RUN}
             for row in await opened.approvals.find(thread_id=thread_id)
         ],
     }
+
+
+def _printed(task: TaskView) -> dict[str, Any]:
+    return {name: value for name, value in task.items() if name != "call_id"}
 
 
 _SPENT = ("iterations", "model_calls", "tool_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds")

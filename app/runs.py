@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,8 @@ from uuid import uuid4
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import EmptyInputError
-from langgraph.types import StateSnapshot
+from langgraph.graph import END
+from langgraph.types import StateSnapshot, StateUpdate
 
 from app.history import history
 from app.lifespan import Opened
@@ -78,7 +79,7 @@ class Runs:
         """Run `task` on a new or an existing thread until it ends or waits; with `plan_only` until its plan is made.
 
         Raises:
-            BadSetting: the model chain can't run.
+            BadSetting: the model chain can't run, or a plan is wanted where one is not at its end.
             NotFound: no such graph.
             ThreadWaiting: the thread waits for a person.
         """
@@ -91,7 +92,30 @@ class Runs:
         await self._check(snapshot, context)
         message = HumanMessage(task, id=uuid4().hex)
         chosen = self.graphs[graph]
+        if chosen is self.plan and next_nodes(snapshot):
+            await self._make_way(snapshot, plan_only=plan_only)
         return await self._stream(chosen, {"messages": [message]}, _config(thread_id), context, plan_only=plan_only)
+
+    async def _make_way(self, snapshot: StateSnapshot, *, plan_only: bool) -> None:
+        """A plan of which nothing was begun is given up for the one the new request makes: it was only to be seen.
+
+        Raises:
+            BadSetting: something of it was begun, and no more than a plan is wanted.
+        """
+        config, values = snapshot.config, snapshot.values
+        thread_id = config["configurable"]["thread_id"]
+        stored = await self.opened.saver.aget_tuple(config)
+        effects = await self.opened.ledger.of_thread(thread_id)
+        begun = (
+            values.get("calls")
+            or values.get("results")
+            or (stored and stored.pending_writes)
+            or len(effects) > sum(values.get("intents", {}).values())
+        )
+        if next_nodes(snapshot) == ["execute"] and not begun:
+            await self.plan.abulk_update_state(_config(thread_id), [[StateUpdate(None, END)]])
+        elif plan_only:
+            raise BadSetting(f"the plan of thread {thread_id} has begun: go on with 'ballast resume {thread_id}'")
 
     async def resume(self, thread_id: str, *, context: Context) -> dict[str, Any]:
         """Go on with whatever was decided so far, or after a crash from the last checkpoint.
@@ -180,12 +204,11 @@ class Runs:
         thread_id = config["configurable"]["thread_id"]
         stopped = False
         try:
-            until = ["plan"] if plan_only else []
-            async for chunk in graph.astream(
-                update, config, context=context, stream_mode="updates", interrupt_after=until
-            ):
-                for node, change in chunk.items():
-                    self.progress(node, change)
+            await self._shown(graph, update, config, context, until=["plan"] if plan_only else [])
+            if plan_only and (await graph.aget_state(_config(thread_id))).values.get("outcome"):
+                await self._shown(graph, None, config, context)  # planning ended the run: that comes to its end
+            elif plan_only:
+                await self.opened.runs.cancelled(thread_id)  # as below: only a person has it run
         except asyncio.CancelledError:
             stopped = True  # ctrl-C: what is stored stays, the caller is told how to go on
             await self.opened.runs.cancelled(thread_id)  # no worker goes on with what a person stopped
@@ -194,6 +217,15 @@ class Runs:
         if stopped and outcome_of(snapshot) is None:
             result["outcome"] = "cancelled"
         return result
+
+    async def _shown(
+        self, graph: DurableGraph, update: Any, config: RunnableConfig, context: Context, *, until: Sequence[str] = ()
+    ) -> None:
+        """Run on to the end, to a question, or to behind one of the nodes `until`; each step is told."""
+        steps = graph.astream(update, config, context=context, stream_mode="updates", interrupt_after=list(until))
+        async for chunk in steps:
+            for node, change in chunk.items():
+                self.progress(node, change)
 
 
 def _config(thread_id: str, checkpoint_id: str | None = None) -> RunnableConfig:

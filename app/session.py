@@ -57,9 +57,9 @@ def emit(result: Any, as_json: bool, show: Callable[[Any], None]) -> None:
         show(result)
 
 
-def finish(result: dict[str, Any], as_json: bool, show: Callable[[Any], None]) -> None:
+def finish(result: dict[str, Any], as_json: bool, show: Callable[[Any], None], *, plan_only: bool = False) -> None:
     """Print a run's report and end with its outcome's exit code."""
-    from app.report import EXIT_CODES
+    from app.report import exit_code
 
     emit(result, as_json, show)
-    raise SystemExit(EXIT_CODES.get(result["outcome"] or "", 1))
+    raise SystemExit(exit_code(result, plan_only=plan_only))

@@ -10,8 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from app.plan_view import WORDS
 from app.progress import Progress
 from app.visible import visible, visible_text
+
+MOST_TASKS = 40
+"""Lines of a plan that are printed."""
+LONGEST_NAME, CALL_CHARS = 24, 100
 
 
 def progress() -> Progress:
@@ -72,16 +77,20 @@ def decided(result: dict[str, Any] | list[dict[str, Any]]) -> None:
         print(f"{row['id']}  {row['tool']}: {row['status']}. Go on with: ballast resume {row['thread_id']}")
 
 
+def planned(result: dict[str, Any]) -> None:
+    """A plan that was to be made, and how to have it run."""
+    if result["outcome"] is not None:
+        run_result(result)
+        return
+    _head(result, "planned")
+    print(f"  run it: ballast resume {result['thread_id']}")
+
+
 def run_result(result: dict[str, Any]) -> None:
-    """How a run stands: answer, figures, and what a person can do next."""
+    """How a run stands: answer, plan, figures, and what a person can do next."""
     if result["answer"]:
         print(visible_text(result["answer"]))
-    usage = result["usage"]
-    cost = "unknown" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
-    print(
-        f"\n{result['outcome'] or 'cut off'}  iterations {usage['iterations']}  tool calls {usage['tool_calls']}  "
-        f"tokens {usage['prompt_tokens'] + usage['completion_tokens']}  cost {cost}  thread {result['thread_id']}"
-    )
+    _head(result, result["outcome"] or "cut off")
     pending = [row for row in result["approvals"] if row["status"] == "pending"]
     for row in pending:
         verbs = "done|reject" if row["risk"] == "critical" else "approve|edit|reject|respond"
@@ -92,6 +101,36 @@ def run_result(result: dict[str, Any]) -> None:
         print(f"  {tier}: {row['tool']}({_cell(row['args'])})\n    ballast approvals {verbs} {row['id']}")
     if pending or result["outcome"] in (None, "cancelled"):
         print(f"  then: ballast resume {result['thread_id']}")
+
+
+def _head(result: dict[str, Any], stands: str) -> None:
+    for line in plan_lines(result.get("plan", [])):
+        print(line)
+    usage = result["usage"]
+    cost = "unknown" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
+    print(
+        f"\n{stands}  iterations {usage['iterations']}  tool calls {usage['tool_calls']}  "
+        f"tokens {usage['prompt_tokens'] + usage['completion_tokens']}  cost {cost}  thread {result['thread_id']}"
+    )
+
+
+def plan_lines(tasks: Sequence[dict[str, Any]]) -> list[str]:
+    """A plan for people, a line a task; of a long one the first, and how many more there are."""
+    shown = tasks[:MOST_TASKS]
+    longest = min(max((len(visible(task["id"])) for task in shown), default=0), LONGEST_NAME)
+    widest = max((len(WORDS[task["stands"]]) for task in shown), default=0)
+    lines = [
+        f"  {WORDS[task['stands']]:<{widest}}  {visible(task['id']):<{longest}}  {_call_line(task)}" for task in shown
+    ]
+    more = [f"  and {len(tasks) - len(shown):,} more: --json has all"] if len(tasks) > len(shown) else []
+    return [*(["", "plan"] if lines else []), *lines, *more]
+
+
+def _call_line(task: dict[str, Any]) -> str:
+    args = ", ".join(f"{name}={value!r}" for name, value in task["args"].items())
+    call = f"{task['tool']}({args})"
+    after = f"  after {', '.join(task['needs'])}" if task["needs"] else ""
+    return visible((call if len(call) <= CALL_CHARS else f"{call[: CALL_CHARS - 2]}…)") + after[:CALL_CHARS])
 
 
 def dry_run_result(result: dict[str, Any]) -> None:

@@ -16,17 +16,21 @@ from langchain_core.messages import (
 )
 
 from app.history import history
+from app.pages.readable import words
 from checkpoints.saver import PostgresSaver
 from graph.durable import DurableGraph
 from graph.state import Usage
 from nodes.notices import is_notice
 from services.cleaning import is_wrapped
 
-CHANNELS = ("messages", "untrusted", "findings", "usage", "outcome")
+CHANNELS = ("tasks", "messages", "untrusted", "findings", "usage", "outcome")
+
+MOST_ENTRIES = 100
+"""Of one step that are shown: a plan may run a thousand tasks in one."""
 
 FIRST_LINE = 100
 
-Kind = Literal["request", "says", "call", "result", "outside", "warning", "end"]
+Kind = Literal["request", "says", "plan", "call", "result", "outside", "warning", "end"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class Step:
     at: str
     """ISO 8601."""
     entries: Sequence[Entry]
+    more: int
+    """Entries that are not shown."""
     spent: Usage | None
     """What the run had spent after it, where a model replied in it."""
     current: bool
@@ -108,14 +114,15 @@ def _line_of_newest(rows: Sequence[Mapping[str, Any]]) -> set[str]:
 def _step(row: Mapping[str, Any], written: Sequence[tuple[str, Any]], current: set[str]) -> Step:
     ran = row["node"] not in ("input", "update", "fork")  # those were written from outside, whatever ran beside them
     entries = [entry for channel, value in written if ran for entry in _entries(channel, value)]
-    replied = any(entry.kind in ("says", "call") for entry in entries)
+    replied = any(entry.kind in ("says", "plan", "call") for entry in entries)
     return Step(
         checkpoint_id=row["checkpoint_id"],
         step=row["step"],
         node=row["node"].replace("__start__", "request"),
         next=row["next"],
         at=row["created_at"],
-        entries=entries,
+        entries=entries[:MOST_ENTRIES],
+        more=max(len(entries) - MOST_ENTRIES, 0),
         spent=next((value for channel, value in written if replied and channel == "usage"), None),
         current=row["checkpoint_id"] in current,
     )
@@ -123,6 +130,11 @@ def _step(row: Mapping[str, Any], written: Sequence[tuple[str, Any]], current: s
 
 def _entries(channel: str, value: Any) -> Iterator[Entry]:
     match channel:
+        case "tasks" if value:
+            lines = [f"{task['id']}: {words(task['tool'])}{_after(task)}" for task in value]
+            yield Entry(
+                kind="plan", title=f"plans {len(value):,} task{'' if len(value) == 1 else 's'}", text="\n".join(lines)
+            )
         case "messages":
             for message in convert_to_messages(value if isinstance(value, list) else [value]):
                 yield from _of_message(message)
@@ -134,6 +146,10 @@ def _entries(channel: str, value: Any) -> Iterator[Entry]:
                 yield Entry(kind="warning", title=f"{one['tool']}: looks like an instruction", text=one["excerpt"])
         case "outcome" if value:
             yield Entry(kind="end", title=str(value))
+
+
+def _after(task: Mapping[str, Any]) -> str:
+    return f", after {', '.join(task['needs'])}" if task["needs"] else ""
 
 
 def _of_message(message: BaseMessage) -> Iterator[Entry]:

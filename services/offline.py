@@ -16,9 +16,11 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from services.digest import digest
-from services.offline_purchase import purchase
+from services.offline_facts import as_facts
+from services.offline_purchase import purchase, purchase_tasks
 from services.offline_reading import Seen, Step, seen_in
-from services.offline_requests import REQUESTS, simple
+from services.offline_requests import REQUESTS, calls_for, simple
+from services.plan_reader import PLAN
 from services.script_file import Tokens
 from services.streamed import chunks_of, estimated_usage
 
@@ -28,6 +30,10 @@ UNKNOWN = (
     "For anything else set OPENAI_API_KEY (OPENAI_BASE_URL for another endpoint), or BALLAST_MODEL."
 )
 
+UNPLANNED = (
+    "I am Ballast's offline model: fixed rules, not a language model, and I know no plan for this request. "
+    "--graph react lists those I know; for anything else set OPENAI_API_KEY, or BALLAST_MODEL."
+)
 
 CANT_GO_ON = 50
 """Tokens of the reply that names tools that are not there."""
@@ -110,7 +116,15 @@ def _reply(
 
 
 def _step(messages: Sequence[BaseMessage], role: str) -> Step:
-    return Step(text=digest(messages)) if role == "summarizer" else _next(seen_in(messages))
+    match role:
+        case "summarizer":
+            return Step(text=digest(messages))
+        case "planner":
+            return _plan(seen_in(messages))
+        case "subtask":  # results it may use stand behind its request
+            return as_facts(_next(seen_in(messages, first=True)))
+        case _:
+            return _next(seen_in(messages))
 
 
 def _said(step: Step) -> AIMessage:
@@ -119,6 +133,17 @@ def _said(step: Step) -> AIMessage:
         tool_calls=[tool_call(name=name, args=args, id=f"call_{uuid4().hex[:12]}") for name, args in step.calls],
         response_metadata={"finish_reason": "tool_calls" if step.calls else "stop"},
     )
+
+
+def _plan(seen: Seen) -> Step:
+    """The plan of the request. Around what failed these rules know no way: nothing more is planned."""
+    if seen.all:
+        return Step(text="", calls=[(PLAN, {"tasks": []})])
+    calls = calls_for(seen.request) or []
+    tasks = purchase_tasks(seen.request) or [
+        {"id": f"t{number}", "tool": tool, "args": args} for number, (tool, args) in enumerate(calls, start=1)
+    ]
+    return Step(text="", calls=[(PLAN, {"tasks": tasks})]) if tasks else Step(text=UNPLANNED)
 
 
 def _next(seen: Seen) -> Step:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parseaddr
+from typing import Any
 
+from graph.plan import SUBTASK
+from services.offline_facts import is_facts
 from services.offline_reading import Result, Seen, Step
 
 _ASKED = re.compile(
@@ -41,13 +45,37 @@ def purchase(seen: Seen) -> Step | None:
     if not found:
         return None
     asked = Asked(who=found["who"], item=_singular(found["item"]), todo=found["todo"].lower())
+    if any(result.tool == SUBTASK for result in seen.all):
+        return Step(text=_account(seen.all))
     if not seen.last:
         return _look(found["item"].strip())
     if seen.of("list_mail"):
         return _stopped(seen) or _read(asked, seen)
     if seen.of("read_mail"):
         return _stopped(seen) or _act(asked, seen)
-    return Step(text=_account(seen))
+    return Step(text=_account(seen.last))
+
+
+def purchase_tasks(request: str) -> list[dict[str, Any]] | None:
+    """The same as a plan: a sub-task finds out what the calls need; None when the request is another one."""
+    found = _ASKED.match(request)
+    if not found:
+        return None
+    todo = found["todo"].lower()
+    find = {"task": request, "max_iterations": 5, "max_tool_calls": 10}
+    tasks: list[dict[str, Any]] = [{"id": "facts", "tool": SUBTASK, "args": find}]
+    if "order" in todo:
+        tasks.append(_task("order", "place_order", "item", "quantity", "unit_price"))
+    if "mail" in todo or "confirm" in todo:
+        # What it confirms comes first.
+        tasks.append({**_task("mail", "send_email", "to", "subject", "body"), "needs": [t["id"] for t in tasks[1:]]})
+    if "delete" in todo:
+        tasks.append(_task("delete", "delete_records", "table", "ids"))
+    return tasks
+
+
+def _task(name: str, tool: str, *args: str) -> dict[str, Any]:
+    return {"id": name, "tool": tool, "args": {arg: f"$facts.{tool}.{arg}" for arg in args}}
 
 
 def _look(item: str) -> Step:
@@ -133,10 +161,15 @@ def _policy(seen: Seen, total: float) -> tuple[float, str]:
     return 0.0, above[0] if above else "nothing that allows this amount"
 
 
-def _account(seen: Seen) -> str:
+def _account(results: Sequence[Result]) -> str:
     """What was done, what was not, and why, in the results' own words."""
-    lines = [f"- {result.tool}{_about(result)}: {_came_of(result)}" for result in seen.last]
+    told = [result for result in results if result.tool != SUBTASK or result.failed or not is_facts(result.data)]
+    lines = [f"- {_named(result)}{_came_of(result)}" for result in told]
     return "This is what came of it:\n" + "\n".join(lines)
+
+
+def _named(result: Result) -> str:
+    return "" if result.tool == SUBTASK else f"{result.tool}{_about(result)}: "
 
 
 def _about(result: Result) -> str:

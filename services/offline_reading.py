@@ -9,7 +9,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-NOT_A_REQUEST = ("Summary of earlier tool results", "Your last reply could not be used", "Note from Ballast")
+NOT_A_REQUEST = (
+    "Summary of earlier tool results",
+    "Your last reply could not be used",
+    "Your last plan can't be run",
+    "Of the plan for the last request",
+    "Note from Ballast",
+)
 """How human messages begin that were written by Ballast itself."""
 
 _WRAPPED = re.compile(r'^<untrusted source="[^"]*">\n(.*)\n</untrusted>$', re.DOTALL | re.MULTILINE)
@@ -39,6 +45,8 @@ class Seen:
     request: str
     last: tuple[Result, ...] = ()
     """Results of the model's last calls since the request; empty when there were none."""
+    all: tuple[Result, ...] = ()
+    """Those of all its calls since the request, as far as they were not folded away."""
 
     def of(self, tool: str) -> list[Result]:
         """Those of one tool."""
@@ -53,21 +61,24 @@ class Step:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
-def seen_in(messages: Sequence[BaseMessage]) -> Seen:
-    """Read the messages: the newest request, and what was last done about it."""
+def seen_in(messages: Sequence[BaseMessage], *, first: bool = False) -> Seen:
+    """Read the messages: the newest request, or the `first` one, and what was done about it since."""
     request, since = "", 0
     for position, message in enumerate(messages):
         if isinstance(message, HumanMessage) and not str(message.text).startswith(NOT_A_REQUEST):
             request, since = str(message.text).strip(), position
+            if first:
+                break
     calling = [m for m in messages[since:] if isinstance(m, AIMessage) and m.tool_calls]
-    if not calling:
-        return Seen(request=request)
     answers = {m.tool_call_id: m for m in messages[since:] if isinstance(m, ToolMessage)}
+    results = [
+        tuple(_result(call["name"], call["args"], answers.get(call["id"] or "")) for call in message.tool_calls)
+        for message in calling
+    ]
     return Seen(
         request=request,
-        last=tuple(
-            _result(call["name"], call["args"], answers.get(call["id"] or "")) for call in calling[-1].tool_calls
-        ),
+        last=results[-1] if results else (),
+        all=tuple(result for group in results for result in group),
     )
 
 

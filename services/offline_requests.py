@@ -1,4 +1,4 @@
-"""The offline model's one-call requests: what is asked, and the call that answers it."""
+"""The offline model's simple requests: what is asked, and the calls that answer it."""
 
 from __future__ import annotations
 
@@ -80,19 +80,43 @@ REQUESTS = (
         "order them, mail a confirmation, and delete the old supplier records"
     ),
     *(request.usage for request in _SIMPLE),
+    "several of these that begin with a verb, joined by commas or 'and'",
 )
 """All requests the offline model knows, as a user would type them."""
 
+_BEFORE_A_VERB = re.compile(
+    r"\s*(?:[,;\n]\s*(?:and\s+)?|\s+and\s+)(?=(?:list|read|search|find|look for|send|order|write|fetch|delete)\b)",
+    re.IGNORECASE,
+)
+
+
+def calls_for(request: str) -> list[Call] | None:
+    """The calls that answer a request of one or several known forms; None when it is of another."""
+    whole = _call_for(request)
+    if whole and whole[0] in _TAKE_TEXT:
+        return [whole]  # the words that would part it are its text
+    parts = [_call_for(part) for part in _BEFORE_A_VERB.split(request)]
+    several = [part for part in parts if part]
+    return several if len(several) == len(parts) else [whole] if whole else None
+
 
 def simple(seen: Seen) -> Step | None:
-    """One call, then its result as the answer; None when the request is of no known form."""
-    for request in _SIMPLE:
+    """The calls, then their results as the answer; None when the request is of no known form."""
+    calls = calls_for(seen.request)
+    if calls is None:
+        return None
+    return Step(text="\n".join(map(_told, seen.all))) if seen.all else Step(text="", calls=calls)
+
+
+_TAKE_TEXT = ("send_email", "write_file")
+
+
+def _call_for(request: str) -> Call | None:
+    for form in _SIMPLE:
         # a sentence may end in a full stop, a text to write or send keeps its own
-        asked = seen.request if "TEXT" in request.usage else seen.request.rstrip(" .?!")
-        if found := request.pattern.fullmatch(asked):
-            if seen.last:
-                return Step(text="\n".join(map(_told, seen.last)))
-            return Step(text="", calls=[request.call(found)])
+        asked = request.strip() if "TEXT" in form.usage else request.strip().rstrip(" .?!")
+        if found := form.pattern.fullmatch(asked):
+            return form.call(found)
     return None
 
 

@@ -22,6 +22,8 @@ TOLD = 10
 """Most faults a planner is told of at once."""
 FAULT_CHARS = 300
 """What is told of each."""
+SAID_CHARS = 240
+"""What a planner's own words are repeated of: they may say why there is no plan."""
 DEEPEST = 50
 """How deep the arguments of a task may be nested."""
 
@@ -50,7 +52,8 @@ def read_plan(reply: AIMessage, ended: Collection[str] = (), *, may_be_empty: bo
     """
     calls = [call for call in reply.tool_calls if call["name"] == PLAN]
     if len(calls) != 1 or len(reply.tool_calls) != 1:
-        raise Unreadable(f"answer by calling {PLAN} once, and nothing else")
+        said = " ".join(str(reply.text).split())[:SAID_CHARS].rstrip(".")
+        raise Unreadable(f"answer by calling {PLAN} once, and nothing else" + (f"; it said: {said}" if said else ""))
     listed = calls[0]["args"].get("tasks")
     if may_be_empty and listed == []:
         return []

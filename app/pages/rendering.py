@@ -14,7 +14,9 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from app.pages.plan import estimate_in_words
 from app.pages.readable import as_json, readable, words
+from app.plan_view import WORDS
 from app.visible import pieces, visible
 
 CUT_CHARS, CUT_LINES = 1_200, 24
@@ -50,7 +52,13 @@ class Pages:
             "usd": usd,
             "as_json": as_json,
         }
-        self._environment.globals |= {"readable": readable, "asset": self._address, "cut": cut}
+        self._environment.globals |= {
+            "readable": readable,
+            "asset": self._address,
+            "cut": cut,
+            "standing_words": WORDS,
+            "estimate_in_words": estimate_in_words,
+        }
         for name in sources:
             self._environment.get_template(name)  # a mistake in one is found now, not by a person
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.pages.plan import plan_shown
 from app.pages.visit import Visit, visit
-from app.report import outcome_of
+from app.plan_view import TaskView
+from app.report import outcome_of, plan_of
 from app.runs import Runs
 from app.timeline import timeline
 from graph.errors import NotFound
@@ -19,26 +22,36 @@ PAGE = 50
 
 
 async def show(request: Request) -> Response:
-    """GET /inbox/runs/{thread_id}[?until=CHECKPOINT]."""
+    """GET /inbox/runs/{thread_id}[?until=CHECKPOINT][?tasks=NUMBER]."""
     seen = await visit(request)
     thread_id = request.path_params["thread_id"]
     await check_owner(seen, thread_id)
     runs = runs_of(seen)
     snapshot = await runs.known(thread_id)
+    approvals = await seen.opened.approvals.find(thread_id=thread_id)
     graph, until = await runs.graph_of(thread_id), request.query_params.get("until")
+    row, outcome = await seen.opened.runs.get(thread_id), outcome_of(snapshot)
+    tasks = await plan_of(seen.opened, snapshot)
     return seen.respond(
         "run.html",
         thread_id=thread_id,
-        row=await seen.opened.runs.get(thread_id),
-        outcome=outcome_of(snapshot),
+        row=row,
+        outcome=outcome,
+        going=_going(tasks) if row and row.outcome == "cancelled" else "running, or cut off",
         reason=snapshot.values.get("reason", ""),
         answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
         usage={**no_usage(), **snapshot.values.get("usage", {})},
         line=await timeline(graph, seen.opened.saver, thread_id, limit=PAGE, until=until),
-        approvals=await seen.opened.approvals.find(thread_id=thread_id),
+        approvals=approvals,
+        plan=plan_shown(tasks, approvals, first=request.query_params.get("tasks", "")),
         effects=await seen.opened.ledger.of_thread(thread_id),
         started="started" in request.query_params,
     )
+
+
+def _going(tasks: Sequence[TaskView]) -> str:
+    """How a run stands that a person stopped before its end."""
+    return "planned, not run" if tasks and all(task["stands"] == "open" for task in tasks) else "stopped by a person"
 
 
 def runs_of(seen: Visit) -> Runs:
