@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from graph.approvals import Approvals
 from graph.budget import Spending
@@ -29,6 +29,11 @@ EXPLICIT = "ballast_explicit"
 
 NOTHING_SET: RunnableConfig = {}
 """The config of who calls a router without one."""
+
+
+def _whole(least: int, most: int) -> dict[str, Any]:
+    """The schema of a whole number that may be left out: forms know no union with null."""
+    return {"type": "integer", "minimum": least, "maximum": most}
 
 
 class Context(BaseModel):
@@ -84,14 +89,14 @@ class Context(BaseModel):
         ge=0.05,
         le=0.95,
     )
-    window_tokens: int | None = Field(
+    window_tokens: Annotated[int | None, WithJsonSchema(_whole(4_096, 100_000_000))] = Field(
         None,
         title="Window (tokens)",
         description="What the smallest model of the chain reads. Empty: as the bundled list has it, at most 128,000.",
         ge=4_096,
         le=100_000_000,
     )
-    keep_tool_results: int | None = Field(
+    keep_tool_results: Annotated[int | None, WithJsonSchema(_whole(1, 10_000))] = Field(
         None,
         title="Whole tool results",
         description="When set, the last N tool results stay whole and older ones are folded at once, however short.",
