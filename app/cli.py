@@ -53,7 +53,9 @@ Tenant = Annotated[str | None, typer.Option(help="Whose day the money and tool c
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens.")]
 MaxUsd = Annotated[float | None, typer.Option(help="Most money for model calls, in US dollars.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Most time in nodes, in seconds.")]
-KeepToolResults = Annotated[int | None, typer.Option(help="Tool results that stay whole.")]
+KeepToolResults = Annotated[int | None, typer.Option(help="Tool results that stay whole; older ones are folded.")]
+FoldShare = Annotated[float | None, typer.Option(help="Part of the window at which history is folded.")]
+WindowTokens = Annotated[int | None, typer.Option(help="What the smallest model can read, in tokens.")]
 ApprovalSeconds = Annotated[int | None, typer.Option(help="How long a medium-risk action waits.")]
 
 
@@ -108,6 +110,8 @@ def run(
     max_usd: MaxUsd = None,
     max_seconds: MaxSeconds = None,
     keep_tool_results: KeepToolResults = None,
+    fold_share: FoldShare = None,
+    window_tokens: WindowTokens = None,
     approval_seconds: ApprovalSeconds = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,7 +125,8 @@ def run(
         model=model, workspace=workspace, tenant=tenant, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
         tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
-        keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
+        keep_tool_results=keep_tool_results, fold_share=fold_share, window_tokens=window_tokens,
+        approval_seconds=approval_seconds,
     )  # fmt: skip
 
     async def do(services: Opened) -> Any:
@@ -148,6 +153,8 @@ def resume(
     max_usd: MaxUsd = None,
     max_seconds: MaxSeconds = None,
     keep_tool_results: KeepToolResults = None,
+    fold_share: FoldShare = None,
+    window_tokens: WindowTokens = None,
     approval_seconds: ApprovalSeconds = None,
     as_json: AsJson = False,
 ) -> None:
@@ -158,7 +165,8 @@ def resume(
         model=model, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
         tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
-        keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
+        keep_tool_results=keep_tool_results, fold_share=fold_share, window_tokens=window_tokens,
+        approval_seconds=approval_seconds,
     )  # fmt: skip
 
     async def do(services: Opened) -> Any:

@@ -9,18 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from langchain_core.runnables import RunnableConfig
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
 from graph.approvals import Approvals
 from graph.budget import Spending
 from graph.models import Models
 from graph.records import RunRecords, Unstored, Writes
+from graph.results import NothingKept, Results
 from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
-KEEP_TOOL_RESULTS = 5
+KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.25
+
+EXPLICIT = "ballast_explicit"
+"""Where a config's `configurable` holds what its invocation set itself: routers, handed no Run, look there."""
+
+NOTHING_SET: RunnableConfig = {}
+"""The config of who calls a router without one."""
+
+
+def _whole(least: int, most: int) -> dict[str, Any]:
+    """The schema of a whole number that may be left out: forms know no union with null."""
+    return {"type": "integer", "minimum": least, "maximum": most}
 
 
 class Context(BaseModel):
@@ -68,10 +81,25 @@ class Context(BaseModel):
         gt=0,
         le=604_800,
     )
-    keep_tool_results: int = Field(
-        KEEP_TOOL_RESULTS,
+    fold_share: float = Field(
+        FOLD_SHARE,
+        title="Fold at (part of the window)",
+        description="A prompt that would take more of the model's window has its history folded: the last "
+        f"{KEEP_TOOL_RESULTS} tool results stay whole as far as they fit, older ones become a list of facts.",
+        ge=0.05,
+        le=0.95,
+    )
+    window_tokens: Annotated[int | None, WithJsonSchema(_whole(4_096, 100_000_000))] = Field(
+        None,
+        title="Window (tokens)",
+        description="What the smallest model of the chain reads. Empty: as the bundled list has it, at most 128,000.",
+        ge=4_096,
+        le=100_000_000,
+    )
+    keep_tool_results: Annotated[int | None, WithJsonSchema(_whole(1, 10_000))] = Field(
+        None,
         title="Whole tool results",
-        description="The last N tool results stay whole; older ones are folded into a summary.",
+        description="When set, the last N tool results stay whole and older ones are folded at once, however short.",
         ge=1,
         le=10_000,
     )
@@ -181,6 +209,7 @@ class Services:
     """What the environment sets."""
     telemetry: Telemetry = field(default_factory=Untraced)
     writes: Writes = field(default_factory=Unstored)
+    results: Results = field(default_factory=NothingKept)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -238,7 +238,7 @@ def _value_of(error: ErrorDetails, explicit: dict[str, Any]) -> Any:
 
 def _bound(field: FieldInfo) -> str:
     """In words, from the field's own limits; empty when it has none."""
-    kind = "a whole number" if field.annotation is int else "a number"
+    kind = "a whole number" if field.annotation in (int, int | None) else "a number"
     words = []
     for limit in field.metadata:
         if isinstance(limit, Gt):
