@@ -21,6 +21,8 @@ from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
 KEEP_TOOL_RESULTS = 5
+FULL_RUNS, THREAD_TOKENS, THREAD_USD = 50, 10_000_000, 50.0
+"""A thread that names no limits of its own has room for so many runs at theirs, and at least for so much."""
 
 
 class Context(BaseModel):
@@ -60,6 +62,20 @@ class Context(BaseModel):
     )
     max_usd: float = Field(
         1.0, title="Cost (USD)", description="Most money for model calls, in US dollars.", gt=0, le=10_000
+    )
+    max_thread_tokens: int | None = Field(
+        None,
+        title="Tokens of the thread",
+        description="Most tokens of all runs of the thread together. Empty: 50 times a run's, 10 million at least.",
+        ge=1,
+        le=1_000_000_000_000,
+    )
+    max_thread_usd: float | None = Field(
+        None,
+        title="Cost of the thread (USD)",
+        description="Most money of all runs of the thread together. Empty: 50 times a run's, 50 USD at least.",
+        gt=0,
+        le=1_000_000,
     )
     max_seconds: float = Field(
         900.0,

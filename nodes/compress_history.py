@@ -21,6 +21,7 @@ from graph.models import Models, Question
 from graph.state import State
 from nodes import faults, prompts
 from services.budget import RunBudget, budget_of
+from services.totals import before
 
 SUMMARY_CHARS = 6_000
 """Longest summary kept; a longer one is cut at its start, so that the newest facts stay."""
@@ -38,7 +39,7 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     folded = foldable(state["messages"], context.keep_tool_results)
     if not folded:  # this invocation keeps more than the thread does
         return {}
-    budget = budget_of(runtime, "compress_history", context, state["usage"].copy())
+    budget = budget_of(runtime, "compress_history", context, state["usage"].copy(), before(state))
     earlier = state.get("summary", "")
     text = "\n\n".join(_rendered(message) for message in folded)
     try:
