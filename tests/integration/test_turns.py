@@ -78,11 +78,12 @@ async def _stored(pool: Pool) -> int:
 async def test_fifty_turns_over_as_many_days_each_have_their_limits_and_add_up(
     slow: Runs, script: Script, clock: FixedClock, pool: Pool
 ) -> None:
-    """Every fifth asks for more than a turn may, every seventh is a plan, every eleventh is answered at once."""
+    """Some ask for more calls than a turn may make, some for more money; some are plans, some answered at once."""
     limits: dict[str, Any] = {"max_tool_calls": 2, "max_seconds": 10, "max_usd": 0.25, "keep_tool_results": 10_000}
     usual = script(paid(calls(LIST, READ)), paid(say("Looked.")), lists=COSTS, **limits)
     greedy = script(paid(calls(LIST)), paid(calls(LIST, LIST)), lists=COSTS, **limits)
     short = script(paid(say("Yes.")), lists=COSTS, **limits)
+    dear = script(paid(calls(LIST)), paid(calls(LIST)), paid(say("Too late.")), lists=COSTS, **limits)
     planner = [paid(plan(task("a", "list_files"), task("b", "read_file", path="docs/travel-policy.md")))]
     planned = script(paid(say("Planned.")), lists={**COSTS, "planner": planner}, **{**limits, "max_usd": 2.0})
     usages: list[dict[str, Any]] = []
@@ -95,6 +96,8 @@ async def test_fifty_turns_over_as_many_days_each_have_their_limits_and_add_up(
             context, graph = planned, "plan"
         elif turn % 11 == 0:
             context = short
+        elif turn % 13 == 0:
+            context, ends = dear, "stopped_cost"
 
         report = await slow.start(f"turn {turn}", thread_id="t", context=context, graph=graph)
 
@@ -102,6 +105,7 @@ async def test_fifty_turns_over_as_many_days_each_have_their_limits_and_add_up(
         usages.append(report["usage"])
         assert report["usage"]["tool_calls"] <= 2
         assert report["usage"]["seconds"] <= 2 * TOOL_S
+        assert report["usage"]["cost_usd"] <= context.max_usd
         assert report["totals"] == added(usages)
         stored.append(await _stored(pool))
         clock.move(DAY)
@@ -109,7 +113,7 @@ async def test_fifty_turns_over_as_many_days_each_have_their_limits_and_add_up(
     assert report["totals"]["seconds"] == TOOL_S * report["totals"]["tool_calls"]
     # Turns of the same kind: each tenth is one that is stopped.
     tens = [stored[last] - stored[last - 1] for last in (19, 29, 39, 49)]
-    assert max(tens) < 1.02 * min(tens), (tens, stored[29] / 30, stored[49] / 50)
+    assert max(tens) < 1.02 * min(tens), tens
 
 
 async def test_a_turn_killed_in_its_middle_and_resumed_adds_up_with_the_call_that_was_lost(
