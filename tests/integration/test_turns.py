@@ -205,6 +205,23 @@ async def test_a_thread_stops_at_its_own_limit_before_a_call_and_goes_on_once_th
 
 
 @pytest.mark.parametrize("graph", ["react", "plan"])
+async def test_what_a_turn_has_spent_so_far_counts_once_whichever_node_asks(
+    runs: Runs, script: Script, graph: str
+) -> None:
+    """Counted twice, the last call would have no room."""
+    dear = {"usage": {"input_tokens": 5_000, "output_tokens": 0}}
+    planner = [{**plan(task("a", "list_files")), **dear}]
+    await runs.start("one", thread_id="t", context=script(paid(say("One."))))
+    steps = [{**calls(LIST), **dear}] if graph == "react" else []
+
+    context = script(*steps, paid(say("Two.")), lists={"planner": planner}, max_thread_tokens=6_300)
+    report = await runs.start("two", thread_id="t", context=context, graph=graph)
+
+    assert (report["outcome"], report["answer"]) == ("completed", "Two.")
+    assert report["totals"]["prompt_tokens"] == 5_200
+
+
+@pytest.mark.parametrize("graph", ["react", "plan"])
 async def test_a_turn_whose_first_node_breaks_counts_nothing_twice(
     services: Opened, runs: Runs, script: Script, graph: str
 ) -> None:
