@@ -25,6 +25,11 @@ FULL_RUNS, THREAD_TOKENS, THREAD_USD = 50, 10_000_000, 50.0
 """A thread that names no limits of its own has room for so many runs at theirs, and at least for so much."""
 
 
+def _may_be_left_out(schema: dict[str, Any]) -> None:
+    """Publish an optional number as a number with its bounds: forms can't show a choice of types."""
+    schema |= schema.pop("anyOf")[0]
+
+
 class Context(BaseModel):
     """Per-run settings: a Studio form, a `context` object, flags, or `BALLAST_*` variables.
 
@@ -69,6 +74,7 @@ class Context(BaseModel):
         description="Most tokens of all runs of the thread together. Empty: 50 times a run's, 10 million at least.",
         ge=1,
         le=1_000_000_000_000,
+        json_schema_extra=_may_be_left_out,
     )
     max_thread_usd: float | None = Field(
         None,
@@ -76,6 +82,7 @@ class Context(BaseModel):
         description="Most money of all runs of the thread together. Empty: 50 times a run's, 50 USD at least.",
         gt=0,
         le=1_000_000,
+        json_schema_extra=_may_be_left_out,
     )
     max_seconds: float = Field(
         900.0,
