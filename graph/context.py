@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.approvals import Approvals
 from graph.budget import Spending
@@ -30,10 +30,13 @@ EXPLICIT = "ballast_explicit"
 NOTHING_SET: RunnableConfig = {}
 """The config of who calls a router without one."""
 
+FULL_RUNS, THREAD_TOKENS, THREAD_USD = 50, 10_000_000, 50.0
+"""A thread that names no limits of its own has room for so many runs at theirs, and at least for so much."""
 
-def _whole(least: int, most: int) -> dict[str, Any]:
-    """The schema of a whole number that may be left out: forms know no union with null."""
-    return {"type": "integer", "minimum": least, "maximum": most}
+
+def _may_be_left_out(schema: dict[str, Any]) -> None:
+    """Publish an optional number as a number with its bounds: forms can't show a choice of types."""
+    schema |= schema.pop("anyOf")[0]
 
 
 class Context(BaseModel):
@@ -74,6 +77,22 @@ class Context(BaseModel):
     max_usd: float = Field(
         1.0, title="Cost (USD)", description="Most money for model calls, in US dollars.", gt=0, le=10_000
     )
+    max_thread_tokens: int | None = Field(
+        None,
+        title="Tokens of the thread",
+        description="Most tokens of all runs of the thread together. Empty: 50 times a run's, 10 million at least.",
+        ge=1,
+        le=1_000_000_000_000,
+        json_schema_extra=_may_be_left_out,
+    )
+    max_thread_usd: float | None = Field(
+        None,
+        title="Cost of the thread (USD)",
+        description="Most money of all runs of the thread together. Empty: 50 times a run's, 50 USD at least.",
+        gt=0,
+        le=1_000_000,
+        json_schema_extra=_may_be_left_out,
+    )
     max_seconds: float = Field(
         900.0,
         title="Seconds",
@@ -89,19 +108,21 @@ class Context(BaseModel):
         ge=0.05,
         le=0.95,
     )
-    window_tokens: Annotated[int | None, WithJsonSchema(_whole(4_096, 100_000_000))] = Field(
+    window_tokens: int | None = Field(
         None,
         title="Window (tokens)",
         description="What the smallest model of the chain reads. Empty: as the bundled list has it, at most 128,000.",
         ge=4_096,
         le=100_000_000,
+        json_schema_extra=_may_be_left_out,
     )
-    keep_tool_results: Annotated[int | None, WithJsonSchema(_whole(1, 10_000))] = Field(
+    keep_tool_results: int | None = Field(
         None,
         title="Whole tool results",
         description="When set, the last N tool results stay whole and older ones are folded at once, however short.",
         ge=1,
         le=10_000,
+        json_schema_extra=_may_be_left_out,
     )
     approval_seconds: int = Field(
         300,

@@ -133,6 +133,19 @@ class Usage(TypedDict):
     """How many replies in a row had that digest."""
 
 
+class Totals(TypedDict):
+    """What several runs of a thread have spent together, counted as in `Usage`."""
+
+    runs: int
+    iterations: int
+    model_calls: int
+    tool_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    seconds: float
+
+
 def no_usage() -> Usage:
     """A run that has spent nothing yet."""
     return Usage(
@@ -263,6 +276,9 @@ class State(Input, PlanPending, total=False):
 
     usage: Usage
     """What the current run has spent."""
+
+    earlier: Totals
+    """What the runs before it have spent, on this branch. A thread that has only one has none of it."""
 
     reason: str
     """One line on the outcome: which limit, which error."""

@@ -22,6 +22,7 @@ from nodes.folding import CUT, OPENS, foldable, oversized, was_cut
 from nodes.results_text import bare
 from nodes.room import room_of
 from services.budget import RunBudget, budget_of
+from services.totals import before
 
 SUMMARY_TOKENS = 2_000
 """Longest reply asked of the summarizer, unless replies are kept shorter anyway."""
@@ -53,7 +54,7 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
         *_values(folded, state),
         *await _decisions(folded, runtime.context, thread_id),
     ]
-    budget = budget_of(runtime, "compress_history", context, state["usage"].copy())
+    budget = budget_of(runtime, "compress_history", context, state["usage"].copy(), before(state))
     lines = await _summarized(services.models, context, folded, budget)
     budget.usage["folds"] += 1
     if lines is None:
