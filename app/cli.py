@@ -52,8 +52,12 @@ MaxReplyTokens = Annotated[int | None, typer.Option(help="Longest reply of a mod
 Tenant = Annotated[str | None, typer.Option(help="Whose day the money and tool calls count in.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens.")]
 MaxUsd = Annotated[float | None, typer.Option(help="Most money for model calls, in US dollars.")]
+MaxThreadTokens = Annotated[int | None, typer.Option(help="Most tokens of all runs of the thread together.")]
+MaxThreadUsd = Annotated[float | None, typer.Option(help="Most money of all runs of the thread, in US dollars.")]
 MaxSeconds = Annotated[float | None, typer.Option(help="Most time in nodes, in seconds.")]
-KeepToolResults = Annotated[int | None, typer.Option(help="Tool results that stay whole.")]
+KeepToolResults = Annotated[int | None, typer.Option(help="Tool results that stay whole; older ones are folded.")]
+FoldShare = Annotated[float | None, typer.Option(help="Part of the window at which history is folded.")]
+WindowTokens = Annotated[int | None, typer.Option(help="What the smallest model can read, in tokens.")]
 ApprovalSeconds = Annotated[int | None, typer.Option(help="How long a medium-risk action waits.")]
 
 
@@ -106,8 +110,12 @@ def run(
     max_reply_tokens: MaxReplyTokens = None,
     max_tokens: MaxTokens = None,
     max_usd: MaxUsd = None,
+    max_thread_tokens: MaxThreadTokens = None,
+    max_thread_usd: MaxThreadUsd = None,
     max_seconds: MaxSeconds = None,
     keep_tool_results: KeepToolResults = None,
+    fold_share: FoldShare = None,
+    window_tokens: WindowTokens = None,
     approval_seconds: ApprovalSeconds = None,
     as_json: AsJson = False,
 ) -> None:
@@ -121,7 +129,9 @@ def run(
         model=model, workspace=workspace, tenant=tenant, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
         tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
-        keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
+        max_thread_tokens=max_thread_tokens, max_thread_usd=max_thread_usd,
+        keep_tool_results=keep_tool_results, fold_share=fold_share, window_tokens=window_tokens,
+        approval_seconds=approval_seconds,
     )  # fmt: skip
 
     async def do(services: Opened) -> Any:
@@ -146,8 +156,12 @@ def resume(
     max_reply_tokens: MaxReplyTokens = None,
     max_tokens: MaxTokens = None,
     max_usd: MaxUsd = None,
+    max_thread_tokens: MaxThreadTokens = None,
+    max_thread_usd: MaxThreadUsd = None,
     max_seconds: MaxSeconds = None,
     keep_tool_results: KeepToolResults = None,
+    fold_share: FoldShare = None,
+    window_tokens: WindowTokens = None,
     approval_seconds: ApprovalSeconds = None,
     as_json: AsJson = False,
 ) -> None:
@@ -158,7 +172,9 @@ def resume(
         model=model, max_iterations=max_iterations, max_tool_calls=max_tool_calls,
         tool_limits=tool_limits, max_reply_tokens=max_reply_tokens,
         max_tokens=max_tokens, max_usd=max_usd, max_seconds=max_seconds,
-        keep_tool_results=keep_tool_results, approval_seconds=approval_seconds,
+        max_thread_tokens=max_thread_tokens, max_thread_usd=max_thread_usd,
+        keep_tool_results=keep_tool_results, fold_share=fold_share, window_tokens=window_tokens,
+        approval_seconds=approval_seconds,
     )  # fmt: skip
 
     async def do(services: Opened) -> Any:

@@ -19,6 +19,7 @@ from checkpoints.ledger import Ledger
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
 from checkpoints.owners import ThreadOwners
+from checkpoints.results import PostgresResults
 from checkpoints.runs import PostgresRuns
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
@@ -100,8 +101,8 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         models = ModelChain(chosen, endpoints)
         stack.push_async_callback(models.aclose)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
-        saver = PostgresSaver(pool, serde=serde)
-        executor = Executor(box, ledger, endpoints, smtp_url=chosen.smtp_url)
+        saver, results = PostgresSaver(pool, serde=serde), PostgresResults(pool, serde)
+        executor = Executor(box, ledger, endpoints, smtp_url=chosen.smtp_url, results=results)
         services = Services(
             models=models,
             tools=executor,
@@ -116,6 +117,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             telemetry=telemetry,
             writes=saver,
             defaults=chosen,
+            results=results,
         )
         yield Opened(
             settings=chosen,

@@ -119,7 +119,11 @@ def _sanitize(change: dict[str, Any]) -> list[str]:
 
 def _compress(change: dict[str, Any]) -> list[str]:
     removed = sum(isinstance(message, RemoveMessage) for message in change.get("messages", []))
-    return [f"{removed} messages folded into a summary of {len(change.get('summary', ''))} characters"]
+    cut = len(change.get("messages", [])) - removed
+    said = [f"{cut} results cut to what has to do with the request"] if cut else []
+    if removed or not cut:
+        said.append(f"{removed} messages folded into {len(change.get('summary', '').splitlines())} lines of summary")
+    return said
 
 
 def _waiting(interrupts: Any) -> list[str]:

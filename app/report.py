@@ -11,6 +11,7 @@ from app.plan_view import TaskView, mermaid, tasks_of
 from graph.approvals import Approval
 from graph.state import Outcome, no_usage
 from nodes.decisions import waiting_as
+from services.totals import of_thread
 
 EXIT_CODES: dict[str, int] = {
     "completed": 0,
@@ -69,6 +70,7 @@ async def report(opened: Opened, snapshot: StateSnapshot) -> dict[str, Any]:
         "answer": "" if next_nodes(snapshot) else snapshot.values.get("answer", ""),
         "checkpoint_id": configurable.get("checkpoint_id"),
         "usage": {name: usage[name] for name in _SPENT},
+        "totals": of_thread(snapshot.values),
         **({"faults": faults} if faults else {}),
         **({"plan": [_printed(task) for task in tasks], "mermaid": mermaid(tasks)} if tasks else {}),
         "approvals": [

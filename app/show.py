@@ -91,6 +91,10 @@ def run_result(result: dict[str, Any]) -> None:
     if result["answer"]:
         print(visible_text(result["answer"]))
     _head(result, result["outcome"] or "cut off")
+    whole = result["totals"]
+    if whole["runs"] > 1:
+        tokens = whole["prompt_tokens"] + whole["completion_tokens"]
+        print(f"  {whole['runs']} runs of the thread so far: tokens {tokens}  cost ${whole['cost_usd']:.4f}")
     pending = [row for row in result["approvals"] if row["status"] == "pending"]
     for row in pending:
         verbs = "done|reject" if row["risk"] == "critical" else "approve|edit|reject|respond"

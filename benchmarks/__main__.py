@@ -26,6 +26,7 @@ from benchmarks.inbox import inbox
 from benchmarks.ours import open_ours
 from benchmarks.peer import Run, open_peer
 from benchmarks.people import people
+from benchmarks.plans import plans
 from benchmarks.proxy import delayed
 from checkpoints import embedded
 
@@ -35,6 +36,14 @@ RUNS, RUN_ITERATIONS, CONNECTIONS = 50, 20, 32
 ROUND_TRIP_S = 0.002
 RESULTS = Path(__file__).parent / "results.md"
 PACKAGES = ("langgraph", "langchain", "langchain-core", "langgraph-checkpoint-postgres", "psycopg")
+
+PLANS = (
+    "Tools take 200 ms, 8 run side by side. First table: models take no time, so a whole run, from the request to the "
+    "stored answer, is its critical path and what Ballast adds; its tasks alone, from the stored plan to their stored "
+    "results. Second: models take 400 ms; `react` and `create_agent` play the same script, one search at a time where "
+    "nothing else is said, so their rounds are the script's and not a model's. Medians of 5 rounds, in brackets the "
+    "least and the most; ratios are pairwise."
+)
 
 STORED = """
 SELECT (SELECT coalesce(sum(octet_length(checkpoint::text) + octet_length(metadata::text)), 0)
@@ -139,7 +148,7 @@ def people_table(rows: Sequence[tuple[str, str, str]]) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def report(rows: str, people_rows: str) -> str:
+def report(rows: str, plan_tables: str, people_rows: str) -> str:
     """results.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
@@ -147,6 +156,9 @@ def report(rows: str, people_rows: str) -> str:
         "Same scripted model, same 1.1 KB tool result, same Postgres, durability `sync` on both sides, "
         f"in turn, {ROUNDS} rounds, medians; ratios are pairwise. `make bench` writes this page.\n\n"
         f"{rows}\n\n"
+        "## Plans\n\n"
+        f"{PLANS}\n\n"
+        f"{plan_tables}\n\n"
         "## People in the loop\n\n"
         "Real processes on the same cores: one `ballast worker`, `langgraph dev`, Postgres, and what drives them.\n\n"
         f"{people_rows}\n\n"
@@ -167,13 +179,14 @@ async def main() -> None:
             await measure(peer)
             await measure(ours)
         own = await costs(_schema(server, "costs"))
+        plan_tables = await plans(_schema(server, "plans"), _schema(server, "plans_peer"), Path(home))
         with_people = [
             *await people(_schema(server, "people"), Path(home)),
             *await inbox(_schema(server, "inbox"), Path(home)),
         ]
     rows, people_rows = table(peer, ours, own), people_table(with_people)
-    print(rows, people_rows, sep="\n\n")
-    RESULTS.write_text(report(rows, people_rows))
+    print(rows, plan_tables, people_rows, sep="\n\n")
+    RESULTS.write_text(report(rows, plan_tables, people_rows))
 
 
 def _schema(url: str, name: str) -> str:

@@ -36,7 +36,7 @@ from tools.registry import ToolBox
 
 # Limits out of the way, and no folding: the peer folds nothing either.
 CONTEXT = Context(
-    keep_tool_results=10_000,
+    window_tokens=100_000_000,
     max_iterations=10_000,
     max_tool_calls=10_000,
     max_tokens=100_000_000,

@@ -192,7 +192,7 @@ class PostgresApprovals:
 
     @patient
     async def find(self, *, thread_id: str | None = None, pending: bool = False) -> list[Approval]:
-        """Rows of one thread or of all, pending ones first, then the oldest first."""
+        """See `graph.approvals.Approvals.find`."""
         query = f"""
             SELECT {sql.COLUMNS} FROM approvals
             WHERE (%(thread)s::text IS NULL OR thread_id = %(thread)s) AND (NOT %(pending)s OR status = 'pending')

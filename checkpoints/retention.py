@@ -91,6 +91,7 @@ DELETE_THREADS: tuple[LiteralString, ...] = (
     "DELETE FROM checkpoint_blobs WHERE thread_id = ANY(%s)",
     "DELETE FROM checkpoint_writes WHERE thread_id = ANY(%s)",
     "DELETE FROM reservations WHERE thread_id = ANY(%s)",
+    "DELETE FROM results WHERE thread_id = ANY(%s)",
     "DELETE FROM runs WHERE thread_id = ANY(%s)",
 )
 
@@ -112,6 +113,12 @@ COPY: tuple[LiteralString, ...] = (
         (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, task_path)
     SELECT %(target)s, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, blob, task_path
     FROM checkpoint_writes WHERE thread_id = %(source)s
+    """,
+    """
+    INSERT INTO results (thread_id, handle, tool, size, type, blob, created_at)
+    SELECT %(target)s, handle, tool, size, type, blob, created_at
+    FROM results WHERE thread_id = %(source)s ORDER BY position
+    ON CONFLICT DO NOTHING
     """,
     # Whose it is, and what for; what it spent is the original's.
     """

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from checkpoints.database import Pool
 from checkpoints.outage import patient
-from graph.state import Outcome, Usage
+from graph.state import Outcome, Totals
 
 TASK_CHARS = 300
 """What is kept of a request, in characters."""
@@ -51,7 +51,10 @@ ONE = f"SELECT {COLUMNS} FROM runs WHERE thread_id = %s"  # noqa: S608 - as abov
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """A thread as it is listed. Its state is the authority; a run that was cut off has `outcome` None."""
+    """A thread as it is listed, with its last request, and what all its runs have spent.
+
+    Its state is the authority; a run that was cut off has `outcome` None.
+    """
 
     thread_id: str
     position: int
@@ -91,15 +94,15 @@ class PostgresRuns:
         return row["graph"] if row else None
 
     @patient
-    async def stands(self, thread_id: str, outcome: Outcome | None, usage: Usage) -> None:
+    async def stands(self, thread_id: str, outcome: Outcome | None, totals: Totals) -> None:
         """See `graph.records.RunRecords.stands`."""
         values = {
             "thread_id": thread_id,
             "outcome": outcome,
-            "iterations": usage["iterations"],
-            "tool_calls": usage["tool_calls"],
-            "tokens": usage["prompt_tokens"] + usage["completion_tokens"],
-            "cost_usd": usage["cost_usd"],
+            "iterations": totals["iterations"],
+            "tool_calls": totals["tool_calls"],
+            "tokens": totals["prompt_tokens"] + totals["completion_tokens"],
+            "cost_usd": totals["cost_usd"],
         }
         async with self._pool.connection() as connection:
             await connection.execute(STANDS, values)

@@ -24,7 +24,10 @@ Upgrade = Callable[[Values], dict[str, Any]]
 
 
 def upgrade_usage(values: Values) -> dict[str, Any]:
-    """`usage` counts more: from 2 on calls by tool, faults, strikes, repetitions; from 3 on requests to the planner."""
+    """`usage` counts more: from 2 on calls by tool, faults, strikes, repetitions; from 3 on requests to the planner.
+
+    From 3 on there is `earlier` beside it. A state without it begins to count: nothing tells what earlier runs spent.
+    """
     usage = values.get("usage")
     if not isinstance(usage, dict):
         return dict(values)

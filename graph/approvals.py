@@ -123,6 +123,10 @@ class Approvals(Protocol):
         """These rows, in this order; unknown ids are left out."""
         ...
 
+    async def find(self, *, thread_id: str | None = None, pending: bool = False) -> list[Approval]:
+        """Rows of one thread or of all, pending ones first, then the oldest first."""
+        ...
+
     async def asked_by(
         self, thread_id: str, *, interrupt_ids: Sequence[str] | None = None, checkpoint_id: str | None = None
     ) -> list[Approval]:

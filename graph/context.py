@@ -11,16 +11,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.approvals import Approvals
 from graph.budget import Spending
 from graph.models import Models
 from graph.records import RunRecords, Unstored, Writes
+from graph.results import NothingKept, Results
 from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
-KEEP_TOOL_RESULTS = 5
+KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.25
+
+EXPLICIT = "ballast_explicit"
+"""Where a config's `configurable` holds what its invocation set itself: routers, handed no Run, look there."""
+
+NOTHING_SET: RunnableConfig = {}
+"""The config of who calls a router without one."""
+
+FULL_RUNS, THREAD_TOKENS, THREAD_USD = 50, 10_000_000, 50.0
+"""A thread that names no limits of its own has room for so many runs at theirs, and at least for so much."""
+
+
+def _may_be_left_out(schema: dict[str, Any]) -> None:
+    """Publish an optional number as a number with its bounds: forms can't show a choice of types."""
+    schema |= schema.pop("anyOf")[0]
 
 
 class Context(BaseModel):
@@ -61,6 +77,22 @@ class Context(BaseModel):
     max_usd: float = Field(
         1.0, title="Cost (USD)", description="Most money for model calls, in US dollars.", gt=0, le=10_000
     )
+    max_thread_tokens: int | None = Field(
+        None,
+        title="Tokens of the thread",
+        description="Most tokens of all runs of the thread together. Empty: 50 times a run's, 10 million at least.",
+        ge=1,
+        le=1_000_000_000_000,
+        json_schema_extra=_may_be_left_out,
+    )
+    max_thread_usd: float | None = Field(
+        None,
+        title="Cost of the thread (USD)",
+        description="Most money of all runs of the thread together. Empty: 50 times a run's, 50 USD at least.",
+        gt=0,
+        le=1_000_000,
+        json_schema_extra=_may_be_left_out,
+    )
     max_seconds: float = Field(
         900.0,
         title="Seconds",
@@ -68,12 +100,29 @@ class Context(BaseModel):
         gt=0,
         le=604_800,
     )
-    keep_tool_results: int = Field(
-        KEEP_TOOL_RESULTS,
+    fold_share: float = Field(
+        FOLD_SHARE,
+        title="Fold at (part of the window)",
+        description="A prompt that would take more of the model's window has its history folded: the last "
+        f"{KEEP_TOOL_RESULTS} tool results stay whole as far as they fit, older ones become a list of facts.",
+        ge=0.05,
+        le=0.95,
+    )
+    window_tokens: int | None = Field(
+        None,
+        title="Window (tokens)",
+        description="What the smallest model of the chain reads. Empty: as the bundled list has it, at most 128,000.",
+        ge=4_096,
+        le=100_000_000,
+        json_schema_extra=_may_be_left_out,
+    )
+    keep_tool_results: int | None = Field(
+        None,
         title="Whole tool results",
-        description="The last N tool results stay whole; older ones are folded into a summary.",
+        description="When set, the last N tool results stay whole and older ones are folded at once, however short.",
         ge=1,
         le=10_000,
+        json_schema_extra=_may_be_left_out,
     )
     approval_seconds: int = Field(
         300,
@@ -181,6 +230,7 @@ class Services:
     """What the environment sets."""
     telemetry: Telemetry = field(default_factory=Untraced)
     writes: Writes = field(default_factory=Unstored)
+    results: Results = field(default_factory=NothingKept)
 
 
 @dataclass(frozen=True, kw_only=True)

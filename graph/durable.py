@@ -17,7 +17,7 @@ from checkpoints.claims import CLAIM_KEY
 from graph import client_input
 from graph.approvals import Approvals
 from graph.client_input import Answer
-from graph.context import Context, Run, Services, limits_by_tool
+from graph.context import EXPLICIT, Context, Run, Services, limits_by_tool
 from graph.errors import AlreadyDecided, BadSetting, Unanswerable
 from graph.records import RunRecords
 from graph.state import Input, State
@@ -121,6 +121,7 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
                 "context": replace(run, unclear=unclear, claim=claim),
                 "durability": "sync" if saver else None,
             }
+            held["configurable"][EXPLICIT] = run.explicit
             async for chunk in stream(input, {**held, "recursion_limit": SUPER_STEPS}, **options):
                 yield chunk
 
@@ -201,7 +202,7 @@ async def _held(
 
 def _claimed(config: Any, claim: int | None) -> RunnableConfig:
     given: RunnableConfig = dict(config or {})  # type: ignore[assignment]  # a caller's, not checked
-    kept = {name: value for name, value in given.get("configurable", {}).items() if name not in ANSWERING}
+    kept = {name: value for name, value in given.get("configurable", {}).items() if name not in {*ANSWERING, EXPLICIT}}
     given["configurable"] = {**kept, CLAIM_KEY: claim}
     given.pop("max_concurrency", None)  # it bounds calls (`Run.at_once`): a plan's tasks wait for each other
     return given

@@ -12,6 +12,7 @@ from langgraph.errors import GraphBubbleUp
 
 from graph.errors import BallastError
 from graph.state import Outcome
+from nodes.asking import new_run
 
 PASSED_ON = (GraphBubbleUp, BallastError, psycopg.Error)
 """Interrupts; what the caller can mend or was told in one line; a database that is away: the thread goes on later."""
@@ -38,6 +39,7 @@ def guarded(node: Node, outcome: Outcome, *, last: bool = False) -> Node:
             why = f"{node.__name__} failed: {type(error).__name__}: {error}"
             # Else the state would keep the answer of an earlier run, and calls and results nobody waits for.
             answered = {"answer": f"Stopped: {why}.", "calls": [], "untrusted": []} if last else {}
-            return {"outcome": outcome, "reason": why, **answered}
+            begun = {} if last else new_run(args[0])
+            return {**begun, "outcome": outcome, "reason": why, **answered}
 
     return run

@@ -12,6 +12,7 @@ from graph.durable import DurableGraph, OpenEngine, durable
 from graph.guarded import guarded
 from graph.state import Input, Outcome, State
 from nodes.approve import approve
+from nodes.compress_history import compress_history
 from nodes.execute import execute
 from nodes.finish import finish
 from nodes.join import join
@@ -28,6 +29,7 @@ def build() -> StateGraph[State, Context, Input, State]:
         execute: "tool_failed",
         approve: "tool_failed",
         sanitize: "tool_failed",
+        compress_history: "model_failed",
         join: "model_failed",
         finish: "tool_failed",
     }
@@ -40,6 +42,7 @@ def build() -> StateGraph[State, Context, Input, State]:
     graph.add_conditional_edges("execute", routing.after_execute)
     graph.add_conditional_edges("approve", routing.after_approve)
     graph.add_conditional_edges("sanitize", routing.after_sanitize)
+    graph.add_conditional_edges("compress_history", routing.after_compress_history)
     graph.add_edge("join", "finish")
     graph.add_edge("finish", END)
     return graph

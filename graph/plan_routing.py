@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from langchain_core.runnables import RunnableConfig
+
+from graph.context import NOTHING_SET
 from graph.plan import MOST_REPLANS
 from graph.state import PlanPending, State, request_id
+from nodes.folding import due
 
 OnEntry = Literal["sanitize", "plan", "execute", "approve"]
 AfterPlan = Literal["finish", "execute", "join"]
-AfterExecute = Literal["finish", "approve", "plan", "join"]
+AfterExecute = Literal["finish", "approve", "compress_history", "plan", "join"]
+AfterCompress = Literal["finish", "plan", "join"]
 AfterApprove = Literal["finish", "execute"]
 
 
@@ -40,12 +45,21 @@ def after_plan(state: PlanPending) -> AfterPlan:
     return "execute" if any(task["id"] not in results for task in state.get("tasks", [])) else "join"
 
 
-def after_execute(state: State) -> AfterExecute:
-    """All that could run did: ask for all that waits, then plan for what failed or was said since, then answer."""
+def after_execute(state: State, config: RunnableConfig = NOTHING_SET) -> AfterExecute:
+    """All that could run did: ask for all that waits, fold what is too long, then plan for what failed, or answer."""
     if state.get("outcome"):
         return "finish"
     if state.get("calls"):
         return "approve"
+    return "compress_history" if due(state, config) else _with_results(state)
+
+
+def after_compress_history(state: State) -> AfterCompress:
+    """To the model that was about to be asked."""
+    return "finish" if state.get("outcome") else _with_results(state)
+
+
+def _with_results(state: State) -> Literal["plan", "join"]:
     if state.get("planned_for") != request_id(state["messages"]):
         return "plan"
     known = state.get("replanned", [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from graph.state import Outcome, Usage
+from graph.state import Outcome, Totals
 
 
 class RunRecords(Protocol):
@@ -19,8 +19,8 @@ class RunRecords(Protocol):
         """The graph of the thread's last request; None when no run of it is known."""
         ...
 
-    async def stands(self, thread_id: str, outcome: Outcome | None, usage: Usage) -> None:
-        """How the run ended, or what it waits for, and what it has spent."""
+    async def stands(self, thread_id: str, outcome: Outcome | None, totals: Totals) -> None:
+        """How the run ended, or what it waits for, and what all runs of the thread have spent."""
         ...
 
     async def cancelled(self, thread_id: str) -> None:

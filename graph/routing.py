@@ -1,12 +1,17 @@
-"""Where to go next: pure functions of the state, so that one edited by hand (Studio, `update_state`) is routed too."""
+"""Where to go next: pure functions of the state, so that one edited by hand (Studio, `update_state`) is routed too.
+
+Whether to fold depends on settings, too, and a resume may set some for itself: those come with the config.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from graph.context import KEEP_TOOL_RESULTS
+from langchain_core.runnables import RunnableConfig
+
+from graph.context import NOTHING_SET
 from graph.state import Pending, State
-from nodes.compress_history import foldable
+from nodes.folding import due
 
 AfterEntry = Literal["sanitize", "act", "approve", "reason"]
 AfterReason = Literal["finish", "act", "approve", "reason"]
@@ -37,23 +42,23 @@ def after_reason(state: Pending) -> AfterReason:
     return "approve" if _has(state, "ask") else "reason"
 
 
-def after_approve(state: State) -> AfterApprove:
+def after_approve(state: State, config: RunnableConfig = NOTHING_SET) -> AfterApprove:
     """What was decided runs at once; what was not is asked again."""
     if state.get("outcome"):
         return "finish"
-    return "act" if _has(state, "ready") else _with_results(state)
+    return "act" if _has(state, "ready") else _with_results(state, config)
 
 
-def after_act(state: State) -> AfterAct:
+def after_act(state: State, config: RunnableConfig = NOTHING_SET) -> AfterAct:
     """Untrusted output is cleaned before anything else sees it."""
     if state.get("outcome"):
         return "finish"
-    return "sanitize" if state.get("untrusted") else _with_results(state)
+    return "sanitize" if state.get("untrusted") else _with_results(state, config)
 
 
-def after_sanitize(state: State) -> AfterSanitize:
+def after_sanitize(state: State, config: RunnableConfig = NOTHING_SET) -> AfterSanitize:
     """Ask for what is undecided, fold what is too long, then let the model go on."""
-    return "finish" if state.get("outcome") else _with_results(state)
+    return "finish" if state.get("outcome") else _with_results(state, config)
 
 
 def after_compress_history(state: Pending) -> AfterCompress:
@@ -61,11 +66,10 @@ def after_compress_history(state: Pending) -> AfterCompress:
     return "finish" if state.get("outcome") else "reason"
 
 
-def _with_results(state: State) -> WithResults:
+def _with_results(state: State, config: RunnableConfig) -> WithResults:
     if _has(state, "ask"):
         return "approve"
-    keep = state.get("settings", {}).get("keep_tool_results", KEEP_TOOL_RESULTS)
-    return "compress_history" if foldable(state["messages"], keep) else "reason"
+    return "compress_history" if due(state, config) else "reason"
 
 
 def _has(state: Pending, status: Literal["ready", "ask"]) -> bool:

@@ -12,6 +12,7 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
+from graph.facts import Fact, add_facts, add_lines
 from graph.plan import Planned
 
 Risk = Literal["low", "medium", "high", "critical"]
@@ -107,6 +108,8 @@ class Usage(TypedDict):
     """Requests to the agent's model, failed ones included: turn k of a script answers request k."""
     plans: int
     """The same to the planner."""
+    folds: int
+    """Times the history was folded: entry k of a script's `summarizer` answers fold k."""
     model_calls: int
     """Calls to any model: the agent's, the summarizer's."""
     tool_calls: int
@@ -130,12 +133,26 @@ class Usage(TypedDict):
     """How many replies in a row had that digest."""
 
 
+class Totals(TypedDict):
+    """What several runs of a thread have spent together, counted as in `Usage`."""
+
+    runs: int
+    iterations: int
+    model_calls: int
+    tool_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    seconds: float
+
+
 def no_usage() -> Usage:
     """A run that has spent nothing yet."""
     return Usage(
         iterations=0,
         turns=0,
         plans=0,
+        folds=0,
         model_calls=0,
         tool_calls=0,
         prompt_tokens=0,
@@ -242,8 +259,11 @@ class PlanPending(Pending, Planned, total=False):
 class State(Input, PlanPending, total=False):
     """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
-    summary: str
-    """What the history folded away so far said. Derived from untrusted text: shown as data only."""
+    summary: Annotated[str, DeltaChannel(add_lines, str, snapshot_frequency=SNAPSHOT_EVERY)]
+    """What the history folded away so far said, one fact a line. Derived from untrusted text: shown as data only."""
+
+    facts: Annotated[list[Fact], DeltaChannel(add_facts, snapshot_frequency=SNAPSHOT_EVERY)]
+    """What of it stays word for word: people's decisions, lines with ids and amounts, what can be opened again."""
 
     findings: Annotated[list[Finding], add_findings]
     """What the injection detector has seen in this thread."""
@@ -256,6 +276,9 @@ class State(Input, PlanPending, total=False):
 
     usage: Usage
     """What the current run has spent."""
+
+    earlier: Totals
+    """What the runs before it have spent, on this branch. A thread that has only one has none of it."""
 
     reason: str
     """One line on the outcome: which limit, which error."""

@@ -12,9 +12,10 @@ from langgraph.types import Interrupt, interrupt
 from graph.approvals import Approval, Question
 from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
-from graph.state import Call, State, as_new, no_usage, request_id
+from graph.state import Call, State, as_new, request_id
 from nodes import decisions, notices, origins
 from nodes.finish import totals
+from services.totals import of_thread
 
 
 async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -> dict[str, Any]:
@@ -52,7 +53,7 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
     # Decided elsewhere and not answered here, there is nothing to wait for: what is decided goes on at once.
     if answer is not None or all(row.status == "pending" for row in shown):
         outcome = decisions.waiting_as(row.risk for row in shown)
-        await run.services.records.stands(info.thread_id, outcome, state.get("usage") or no_usage())
+        await run.services.records.stands(info.thread_id, outcome, of_thread(state))
         run.services.telemetry.annotate_run(**totals(state, outcome))
         stored = interrupt(decisions.request(shown, asked))
         # A checkpoint keeps the first answer it was given; this run may have come with another.

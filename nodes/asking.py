@@ -15,6 +15,7 @@ from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question, Reply
 from graph.state import Outcome, State, Usage, no_usage
 from nodes import faults, prompts
+from services import totals
 from services.budget import RunBudget
 
 NO_TOOLS = "no call can be made any more: answer in words"
@@ -145,6 +146,16 @@ def usage_of_this_run(state: State) -> Usage:
     """A copy to add to; a thread that had ended starts a new run from zero."""
     known = state.get("usage")
     return no_usage() if known is None or state.get("outcome") else known.copy()
+
+
+def new_run(state: State) -> dict[str, Any]:
+    """What a run that begins on a thread takes away of the one before it, which had ended; nothing while one goes on.
+
+    Where it is stored the one before begins to count as an earlier one: in the same update, so it counts once.
+    """
+    if not state.get("outcome"):
+        return {}
+    return {"outcome": None, "lost": [], "usage": no_usage(), "earlier": totals.before(state)}
 
 
 def at_an_end(usage: Usage, context: LocalContext) -> tuple[Outcome, str] | None:

@@ -1,69 +1,91 @@
-"""compress_history: the last N tool results stay whole, older ones become a summary."""
+"""compress_history: what takes more than its room is cut, the last N results stay whole, older ones become lists."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import (
-    AIMessage,
-    AnyMessage,
-    HumanMessage,
-    RemoveMessage,
-    SystemMessage,
-    ToolMessage,
-)
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import Run
+from graph.context import LocalContext, Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
+from graph.facts import Fact
 from graph.models import Models, Question
+from graph.results import Whole
 from graph.state import State
-from nodes import faults, prompts
+from nodes import faults, pinned, prompts
+from nodes.cutting import shortened
+from nodes.folding import CUT, OPENS, foldable, oversized, was_cut
+from nodes.results_text import bare
+from nodes.room import room_of
 from services.budget import RunBudget, budget_of
-
-SUMMARY_CHARS = 6_000
-"""Longest summary kept; a longer one is cut at its start, so that the newest facts stay."""
+from services.totals import before
 
 SUMMARY_TOKENS = 2_000
-"""Longest summary asked for, unless replies are kept shorter anyway."""
+"""Longest reply asked of the summarizer, unless replies are kept shorter anyway."""
+
+LINES, LINE_CHARS = 40, 300
+"""Most lines taken of one reply of the summarizer, and most of each."""
+
+_BULLET = re.compile(r"^\s*[-*\u2022](?:\s+|$)")
 
 EXCERPT_CHARS = 300
 """What is kept of each result when the summarizer fails."""
 
 
 async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
-    """Fold all but the last tool results into a summary; a call and its result never part."""
+    """Cut what is too long; fold what is too much into facts, one a line. A call and its result never part."""
     services, context = runtime.context.services, runtime.context.context(state)
-    folded = foldable(state["messages"], context.keep_tool_results)
+    thread_id = (runtime.execution_info.thread_id if runtime.execution_info else None) or ""
+    room = room_of(context.kept())
+    long = oversized(state["messages"], room)
+    cut = await shortened(long, state["messages"], room, store=services.results, thread_id=thread_id)
+    if cut:
+        now = {message.id: message for message in cut}
+        state = {**state, "messages": [now.get(message.id, message) for message in state["messages"]]}
+    folded = foldable(state, room)
     if not folded:  # this invocation keeps more than the thread does
-        return {}
-    budget = budget_of(runtime, "compress_history", context, state["usage"].copy())
-    earlier = state.get("summary", "")
-    text = "\n\n".join(_rendered(message) for message in folded)
-    try:
-        async with asyncio.timeout(max(budget.left().seconds, 0)):
-            question = Question(
-                messages=[SystemMessage(prompts.SUMMARIZE), HumanMessage(f"{earlier}\n\n{text}".strip())],
-                role="summarizer",
-                max_reply_tokens=min(context.max_reply_tokens, SUMMARY_TOKENS),
-            )
-            summary = await _summarized(services.models, context.model, question, budget)
-    except (LimitReached, BadSetting, TimeoutError):
-        summary = None
-    if summary is None:
-        summary = "\n".join([earlier, *(_rendered(message)[:EXCERPT_CHARS] for message in folded)]).strip()
+        return {"messages": cut} if cut else {}
+    facts = [
+        *await _handles(folded, runtime.context, thread_id),
+        *_values(folded, state),
+        *await _decisions(folded, runtime.context, thread_id),
+    ]
+    budget = budget_of(runtime, "compress_history", context, state["usage"].copy(), before(state))
+    lines = await _summarized(services.models, context, folded, budget)
+    budget.usage["folds"] += 1
+    if lines is None:
+        lines = _trimmed(folded)
     return {
-        "messages": [RemoveMessage(id=message.id or "") for message in folded],
-        "summary": summary[-SUMMARY_CHARS:],
+        "messages": [*cut, *(RemoveMessage(id=message.id or "") for message in folded)],
+        "summary": "\n".join(lines),
+        **({"facts": facts} if facts else {}),
         "usage": await budget.close(),
     }
 
 
-async def _summarized(models: Models, chain: str, question: Question, budget: RunBudget) -> str | None:
-    """The summary; None when no model gave one that can be used. What went wrong is counted."""
+async def _summarized(
+    models: Models, context: LocalContext, folded: Sequence[AnyMessage], budget: RunBudget
+) -> list[str] | None:
+    """The facts, one a line; None when no model gave any that can be used. What went wrong is counted.
+
+    Only what is folded now is told: what was folded before stays as it was written.
+    """
+    text = "\n\n".join(_rendered(message) for message in folded)
+    question = Question(
+        messages=[SystemMessage(prompts.SUMMARIZE), HumanMessage(text)],
+        role="summarizer",
+        turn=budget.usage["folds"],
+        max_reply_tokens=min(context.max_reply_tokens, SUMMARY_TOKENS),
+    )
     try:
-        reply = await models.complete(chain, question, budget=budget)
+        async with asyncio.timeout(max(budget.left().seconds, 0)):
+            reply = await models.complete(context.model, question, budget=budget)
+    except (LimitReached, BadSetting, TimeoutError):
+        return None
     except ModelFailed as failed:
         faults.count(budget.usage, "model_error", len(failed.reasons))
         return None
@@ -71,26 +93,60 @@ async def _summarized(models: Models, chain: str, question: Question, budget: Ru
     if fault := faults.of_reply(reply.message):
         faults.count(budget.usage, fault.kind)
         return None
-    return str(reply.message.text)
+    said = str(reply.message.text)
+    if len(said) > len(text):  # it folded nothing
+        return None
+    lines = [_BULLET.sub("", line).strip() for line in said.splitlines()]
+    return [line[:LINE_CHARS] for line in lines if line][:LINES] or None
 
 
-def foldable(messages: list[AnyMessage], keep: int) -> list[AnyMessage]:
-    """Replies and their results, whole groups only, that lie before the last `keep` results."""
-    results = [message for message in messages if isinstance(message, ToolMessage)]
-    old = {message.tool_call_id: message for message in results[:-keep]}
-    if not old:
+def _trimmed(folded: Sequence[AnyMessage]) -> list[str]:
+    """The beginning of each, without a model."""
+    said = [message for message in folded if message.text]  # which tools were called is told with their results
+    return [line for message in said for line in _rendered(message)[:EXCERPT_CHARS].splitlines() if line.strip()]
+
+
+async def _handles(folded: Sequence[AnyMessage], run: Run, thread_id: str) -> list[Fact]:
+    """Store the results that go; a fact for each that can be opened again."""
+    args = {call["id"]: call["args"] for one in folded if isinstance(one, AIMessage) for call in one.tool_calls}
+    found: list[tuple[str, ToolMessage]] = []
+    wholes: list[Whole] = []
+    for message in folded:
+        if not isinstance(message, ToolMessage) or message.name == OPENS:
+            continue
+        if was_cut(message):
+            if handle := message.artifact[CUT]:
+                found.append((handle, message))
+            continue
+        wholes.append(Whole(tool=str(message.name), text=bare(str(message.text))))
+        found.append((wholes[-1].handle, message))
+    if not thread_id or not await run.services.results.keep(thread_id, wholes):
         return []
-    folded: list[AnyMessage] = []
-    for message in messages:
-        if isinstance(message, AIMessage) and message.tool_calls:
-            ids = [call["id"] or "" for call in message.tool_calls]
-            if all(call_id in old for call_id in ids):
-                folded += [message, *(old[call_id] for call_id in ids)]
-    return folded
+    return [
+        Fact(
+            kind="result",
+            text=handle,
+            source=str(message.name),
+            about=pinned.shown(args.get(message.tool_call_id, {}))[: pinned.ARGS_CHARS],
+            outside=True,
+        )
+        for handle, message in found
+    ]
+
+
+def _values(folded: Sequence[AnyMessage], state: State) -> list[Fact]:
+    results = [message for message in folded if isinstance(message, ToolMessage)]
+    return list(pinned.values(results, pinned.named(state["messages"]), state.get("facts") or []))
+
+
+async def _decisions(folded: Sequence[AnyMessage], run: Run, thread_id: str) -> list[Fact]:
+    calls = [call for message in folded if isinstance(message, AIMessage) for call in message.tool_calls]
+    rows = await run.services.approvals.find(thread_id=thread_id) if thread_id and calls else []
+    return list(pinned.decisions(calls, rows))
 
 
 def _rendered(message: AnyMessage) -> str:
     if isinstance(message, AIMessage):
         calls = ", ".join(f"{call['name']}({call['args']})" for call in message.tool_calls)
-        return f"{message.text}\ncalled {calls}".strip()
+        return f"{message.text}\ncalled {calls}".strip() if calls else f"answered: {message.text}"
     return f"{message.name} returned: {message.text}"

@@ -20,6 +20,7 @@ from nodes.flight import Flight
 from nodes.released import allowed
 from nodes.results import count_calls
 from services.budget import budget_of, no_room_for_calls
+from services.totals import before
 
 ONE_CALL = Estimate(calls=1, tokens=0, cost_usd=0.0)
 
@@ -41,7 +42,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if stop := _no_room([one for one in tasks if one["call_id"] not in _ids(held)], released, state["usage"], context):
         return {**stop, "calls": [*released, *held, *stay], "results": results}
     usage = state["usage"].copy()
-    budget = budget_of(runtime, "execute", context, usage)
+    budget = budget_of(runtime, "execute", context, usage, before(state))
     seconds = context.max_seconds - usage["seconds"]
     with services.writes.watched(thread_id) as writes:
         flight = Flight(

@@ -11,6 +11,7 @@ from graph.context import Run
 from graph.state import Call, Outcome, State, no_usage
 from nodes.decisions import IN_DOUBT
 from nodes.notices import is_notice
+from services.totals import of_thread
 
 NOT_DONE, MAY_HAVE_RUN = "Not done", "May have run (ballast effects knows)"
 IN_DOUBT_STILL, SETTLED = "In doubt, may have happened", "Settled by a person, then not followed"
@@ -32,7 +33,7 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         await runtime.context.services.approvals.close(info.thread_id)
     services = runtime.context.services
     if info and info.thread_id:
-        await services.records.stands(info.thread_id, state.get("outcome"), state.get("usage") or no_usage())
+        await services.records.stands(info.thread_id, state.get("outcome"), of_thread(state))
     services.telemetry.annotate_run(**totals(state, state.get("outcome")))
     why = state.get("reason") or state.get("outcome") or "the run ended"
     return {

@@ -11,6 +11,7 @@ from graph.state import State
 from nodes import prompts
 from nodes.asking import Asking, NoReply, usage_of_this_run
 from services.budget import budget_of
+from services.totals import before
 
 
 async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -18,7 +19,8 @@ async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     run = runtime.context
     services, context = run.services, run.context(state)
     usage = usage_of_this_run(state)
-    asking = Asking(run=run, context=context, usage=usage, budget=budget_of(runtime, "join", context, usage))
+    budget = budget_of(runtime, "join", context, usage, before(state))
+    asking = Asking(run=run, context=context, usage=usage, budget=budget)
     try:
         asking.begin()
         reply = await asking.reply([*prompts.conversation(state), *prompts.answering(state)])
@@ -26,7 +28,7 @@ async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return await asking.ended(none)
     usage["strikes"] = 0
     services.telemetry.annotate(model=reply.model, cost_usd=usage["cost_usd"])
-    return {"messages": [reply.message], "usage": await asking.budget.close(), **_outcome(state)}
+    return {"messages": [reply.message], "usage": await budget.close(), **_outcome(state)}
 
 
 def _outcome(state: State) -> dict[str, Any]:

@@ -28,6 +28,9 @@ def _places(state: State) -> Iterator[tuple[str, str]]:
     for message in reversed(state["messages"]):
         if label := _label(message):
             yield label, _plain(str(message.text))
+    for fact in reversed(state.get("facts") or []):
+        if fact["kind"] in ("used", "value"):
+            yield OUTSIDE.format(tool=fact["source"]) if fact["outside"] else fact["source"], _plain(fact["text"])
     if summary := state.get("summary"):
         yield EARLIER, _plain(summary)
 

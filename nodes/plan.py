@@ -14,14 +14,15 @@ from graph.errors import LimitReached
 from graph.plan import MOST_REPLANS, Task, TaskResult
 from graph.state import State, request_id
 from nodes import prompts
-from nodes.asking import Asking, NoReply, usage_of_this_run
+from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from services.admission import Room, estimated, excesses
 from services.budget import budget_of
 from services.plan_reader import Unreadable, read_plan, told
 from services.plan_tool import PLAN_TOOL
+from services.totals import before
 
-NEW_RUN: dict[str, Any] = {"tasks": [], "results": {}, "outcome": None, "lost": []}
-"""What a new run on a thread takes away of the one before."""
+NO_PLAN: dict[str, Any] = {"tasks": [], "results": {}}
+"""A new run on a thread begins without the plan of the one before."""
 
 TRIES = 2
 """Plans a planner may give in one pass: what is wrong with the first is told once."""
@@ -31,9 +32,9 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Ask the planner for tasks; what does not fit is sent back once, and then the run ends before any call."""
     run = runtime.context
     services, context, usage = run.services, run.context(state), usage_of_this_run(state)
-    new = NEW_RUN if state.get("outcome") else {}
+    new: dict[str, Any] = {**NO_PLAN, **new_run(state)} if state.get("outcome") else {}
     ended = {} if new else state.get("results", {})
-    budget = budget_of(runtime, "plan", context, usage)
+    budget = budget_of(runtime, "plan", context, usage, before(state))
     asking = Asking(run=run, context=context, usage=usage, budget=budget, role="planner", tools=[PLAN_TOOL])
     prompt = [*prompts.planning(state, services.tools.offered()), *prompts.replanning(ended)]
     try:

@@ -11,10 +11,11 @@ from graph.context import LocalContext, Run
 from graph.errors import LimitReached
 from graph.state import Call, State, Usage
 from nodes import faults, prompts
-from nodes.asking import Asking, NoReply, usage_of_this_run
+from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from nodes.call_ids import with_fresh_call_ids
 from nodes.sort_calls import sort_calls
 from services.budget import budget_of, no_room_for_calls
+from services.totals import before
 
 
 async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -22,13 +23,13 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     run = runtime.context
     services, context = run.services, run.context(state)
     usage = usage_of_this_run(state)
-    budget = budget_of(runtime, "reason", context, usage)
+    budget = budget_of(runtime, "reason", context, usage, before(state))
     asking = Asking(run=run, context=context, usage=usage, budget=budget, tools=services.tools.offered())
     try:
         asking.begin()
         reply = await asking.reply([*prompts.conversation(state), *prompts.notes(usage, context)])
     except NoReply as none:
-        return await asking.ended(none)
+        return {**new_run(state), **await asking.ended(none)}
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
     calls, refusals = await sort_calls(message, services.tools, usage, context)
@@ -40,8 +41,6 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         update["usage"] = await budget.close(tool_calls=0 if update.get("outcome") else len(calls))
     except LimitReached as reached:
         update |= {"outcome": reached.outcome, "reason": reached.why, "usage": usage}
-    if state.get("outcome"):  # a new run on the thread
-        update = {"outcome": None, "lost": [], **update}
     services.telemetry.annotate(
         model=reply.model,
         prompt_tokens=usage["prompt_tokens"],
@@ -50,7 +49,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         faults=usage["faults"],
         tiers=[{"tool": c["name"], "risk": c["risk"], "reason": c["reason"]} for c in calls],
     )
-    return update
+    return {**new_run(state), **update}
 
 
 def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalContext) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 
 from graph.context import Run
 from graph.state import Finding, RawResult, State
-from services.cleaning import clean, suspicious, wrapped
+from services.cleaning import READ_CHARS, clean, suspicious, wrapped
 
 CLEANING_SECONDS = 10.0
 """Longest wait for one text. Cleaning takes a fraction of a second; what takes longer does not reach the model."""
@@ -69,5 +69,5 @@ async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _read(raw: str) -> tuple[str, list[tuple[str, str]]]:
-    text = clean(raw)
+    text = clean(raw, max_chars=READ_CHARS)  # `compress_history` cuts it, by what is asked
     return text, list(suspicious(raw, text))

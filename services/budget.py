@@ -10,15 +10,16 @@ from uuid import uuid4
 from langgraph.runtime import Runtime
 
 from graph.budget import Left, Place, Reserved, Spending, Spent
-from graph.context import Clock, LocalContext, Run
+from graph.context import FULL_RUNS, THREAD_TOKENS, THREAD_USD, Clock, Context, LocalContext, Run
 from graph.errors import LimitReached
-from graph.state import Usage
+from graph.state import Totals, Usage
+from services.totals import no_totals
 
 ROUNDING = 1e-9
 """US dollars by which sums of floats may miss a limit they meet exactly."""
 
 
-def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usage) -> RunBudget:
+def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usage, earlier: Totals) -> RunBudget:
     """The budget of the node that runs now; `usage` is charged in place."""
     info, services = runtime.execution_info, runtime.context.services
     place = Place(
@@ -27,7 +28,9 @@ def budget_of(runtime: Runtime[Run], node: str, limits: LocalContext, usage: Usa
         node=node,
         claim=runtime.context.claim,
     )
-    return RunBudget(limits=limits, usage=usage, place=place, spending=services.spending, clock=services.clock)
+    return RunBudget(
+        limits=limits, usage=usage, earlier=earlier, place=place, spending=services.spending, clock=services.clock
+    )
 
 
 def no_room_for_calls(more: int, usage: Usage, limits: LocalContext) -> dict[str, Any]:
@@ -45,6 +48,8 @@ class RunBudget:
     limits: LocalContext
     usage: Usage
     """Charged in place."""
+    earlier: Totals = field(default_factory=no_totals)
+    """What the thread's runs before this one have spent."""
     place: Place
     spending: Spending
     clock: Clock
@@ -61,9 +66,11 @@ class RunBudget:
     def left(self) -> Left:
         """See `graph.budget.Budget.left`."""
         spent = list(self._in_flight.values())
+        tokens = min(self.limits.max_tokens, self._tokens_of_thread())
+        usd = min(self.limits.max_usd, self._usd_of_thread())
         return Left(
-            tokens=self.limits.max_tokens - _tokens(self.usage) - sum(one.tokens for one in spent),
-            usd=self.limits.max_usd - self.usage["cost_usd"] - sum(one.cost_usd for one in spent),
+            tokens=tokens - _tokens(self.usage) - sum(one.tokens for one in spent),
+            usd=usd - self.usage["cost_usd"] - sum(one.cost_usd for one in spent),
             seconds=self.limits.max_seconds - self.usage["seconds"] - self._elapsed(),
         )
 
@@ -146,19 +153,32 @@ class RunBudget:
     def _check(self, more: Spent) -> None:
         left = self.left()
         if more.tokens > left.tokens:
-            used, limit = _tokens(self.usage), self.limits.max_tokens
+            what, used, limit = "tokens", _tokens(self.usage), self.limits.max_tokens
+            if self._tokens_of_thread() < limit:
+                what, limit = "tokens of the thread", thread_tokens(self.limits)
+                used += _tokens(self.earlier)
             raise LimitReached(
-                "stopped_tokens", f"tokens: {used} used of {limit}, the next call may take {more.tokens}"
+                "stopped_tokens", f"{what}: {used} used of {limit}, the next call may take {more.tokens}"
             )
         if more.cost_usd > left.usd + ROUNDING:
-            used_usd, limit_usd = self.usage["cost_usd"], self.limits.max_usd
+            what, spent, cap = "cost", self.usage["cost_usd"], self.limits.max_usd
+            if self._usd_of_thread() < cap:
+                what, cap = "cost of the thread", thread_usd(self.limits)
+                spent += self.earlier["cost_usd"]
+            next_usd = f"{more.cost_usd:.4f}"
             raise LimitReached(
-                "stopped_cost",
-                f"cost: {used_usd:.4f} USD spent of {limit_usd:g}, the next call may take {more.cost_usd:.4f}",
+                "stopped_cost", f"{what}: {spent:.4f} USD spent of {cap:g}, the next call may take {next_usd}"
             )
         if left.seconds <= 0:
             used_s = self.limits.max_seconds - left.seconds
             raise LimitReached("stopped_deadline", f"time: {used_s:.1f} s of {self.limits.max_seconds:g}")
+
+    def _tokens_of_thread(self) -> int:
+        """What the thread's limit leaves this run."""
+        return thread_tokens(self.limits) - _tokens(self.earlier)
+
+    def _usd_of_thread(self) -> float:
+        return thread_usd(self.limits) - self.earlier["cost_usd"]
 
     def _charge(self, spent: Spent) -> None:
         self.usage["model_calls"] += spent.calls
@@ -183,5 +203,15 @@ class RunReservation:
         self.budget.settle(self.name, self.reserved, actual)
 
 
-def _tokens(usage: Usage) -> int:
+def thread_tokens(limits: Context) -> int:
+    """Most tokens all runs of a thread may take together."""
+    return limits.max_thread_tokens or max(THREAD_TOKENS, FULL_RUNS * limits.max_tokens)
+
+
+def thread_usd(limits: Context) -> float:
+    """Most money all runs of a thread may take together."""
+    return limits.max_thread_usd or max(THREAD_USD, FULL_RUNS * limits.max_usd)
+
+
+def _tokens(usage: Usage | Totals) -> int:
     return usage["prompt_tokens"] + usage["completion_tokens"]

@@ -64,15 +64,15 @@ RULES: dict[str, re.Pattern[str]] = {
 """What orders to an agent look like, by name. Every gap has a bound: the search stays linear in the text."""
 
 
-def clean(raw: str) -> str:
-    """Take out hidden markup and invisible characters; defuse our delimiter; cut to MAX_CHARS, and say so."""
+def clean(raw: str, *, max_chars: int = MAX_CHARS) -> str:
+    """Take out hidden markup and invisible characters; defuse our delimiter; cut to `max_chars`, and say so."""
     text = without_invisible(_read(raw))
     if looks_like_html(text):
         text = without_invisible(_one_line_end(read_html(text).shown))
     lines = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     text = defused(re.sub(r"\n{3,}", "\n\n", lines).strip())
-    more = max(0, len(text) - MAX_CHARS) + max(0, len(raw) - READ_CHARS)
-    return f"{text[:MAX_CHARS]}\n[cut: {more} more characters]" if more else text
+    more = max(0, len(text) - max_chars) + max(0, len(raw) - READ_CHARS)
+    return f"{text[:max_chars]}\n[cut: {more} more characters]" if more else text
 
 
 def _read(raw: str) -> str:

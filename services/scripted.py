@@ -153,6 +153,10 @@ class ScriptedModel(BaseChatModel):
             return 0, None
         if turn is None:
             turn = sum(isinstance(message, AIMessage) for message in messages)
+        if role == "summarizer":
+            turn = min(
+                turn, len(turns) - 1
+            )  # how often a run folds follows from sizes: the last entry stands for the rest
         if turn >= len(turns):
             raise ScriptOver(len(turns), turn + 1, role=role)
         return turn, turns[turn]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le
@@ -238,7 +238,7 @@ def _value_of(error: ErrorDetails, explicit: dict[str, Any]) -> Any:
 
 def _bound(field: FieldInfo) -> str:
     """In words, from the field's own limits; empty when it has none."""
-    kind = "a whole number" if field.annotation is int else "a number"
+    kind = "a whole number" if int in (field.annotation, *get_args(field.annotation)) else "a number"
     words = []
     for limit in field.metadata:
         if isinstance(limit, Gt):

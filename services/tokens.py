@@ -47,7 +47,7 @@ class PromptCount:
 
     def most(self, messages: Sequence[BaseMessage], tool_tokens: float = 0) -> int:
         """Most tokens of a prompt; `tool_tokens` as `of_tools` counts them."""
-        tokens = tool_tokens + sum(PER_MESSAGE + _of_text(_text(message)) for message in messages)
+        tokens = tool_tokens + sum(PER_MESSAGE + most_of(text_of(message)) for message in messages)
         return math.ceil(tokens * self.factor)
 
     def learn(self, estimated: int, counted: int) -> None:
@@ -58,7 +58,7 @@ class PromptCount:
 
 def of_tools(tools: Sequence[BaseTool]) -> float:
     """Most tokens of the tools a prompt offers, in the form providers take them."""
-    return sum(PER_MESSAGE + _of_text(json.dumps(convert_to_openai_tool(tool))) for tool in tools)
+    return sum(PER_MESSAGE + most_of(json.dumps(convert_to_openai_tool(tool))) for tool in tools)
 
 
 def told(usage: UsageMetadata | None) -> bool:
@@ -73,7 +73,7 @@ def usage_of_reply(message: AIMessage, *, prompt_tokens: int) -> UsageMetadata:
     """
     usage = message.usage_metadata
     into = usage["input_tokens"] if usage and _a_count(usage["input_tokens"]) else prompt_tokens
-    out = usage["output_tokens"] if usage and _a_count(usage["output_tokens"]) else math.ceil(_of_text(_text(message)))
+    out = usage["output_tokens"] if usage and _a_count(usage["output_tokens"]) else math.ceil(most_of(text_of(message)))
     counted = UsageMetadata(input_tokens=into, output_tokens=out, total_tokens=into + out)
     cached = usage.get("input_token_details", {}).get("cache_read", 0) if usage else 0
     if _a_count(cached) and cached <= into:
@@ -85,7 +85,8 @@ def _a_count(figure: object) -> bool:
     return isinstance(figure, int) and 0 < figure <= MOST_TOLD
 
 
-def _of_text(text: str) -> float:
+def most_of(text: str) -> float:
+    """Most tokens of a text."""
     common = rare_bytes = 0
     if not text.isascii():
         beyond = "".join(character for character in text if character > "\x7f")
@@ -100,7 +101,8 @@ def _of_text(text: str) -> float:
     return plain + common * BEYOND_ASCII + dense * DENSE + rare_bytes
 
 
-def _text(message: BaseMessage) -> str:
+def text_of(message: BaseMessage) -> str:
+    """All of a message that a provider counts."""
     content = message.content if isinstance(message.content, str) else json.dumps(message.content, default=str)
     calls = [*message.tool_calls, *message.invalid_tool_calls] if isinstance(message, AIMessage) else []
     return content + "".join(f"{call['name']}{call['id']}{json.dumps(call['args'])}" for call in calls)

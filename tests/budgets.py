@@ -7,17 +7,23 @@ from typing import Any
 from benchmarks.costs import Unlimited
 from graph.budget import Place, Spending, Spent
 from graph.context import LocalContext
-from graph.state import no_usage
+from graph.state import Totals, no_usage
 from services.budget import RunBudget
 from services.clock import FixedClock
+from services.totals import no_totals
 
 
-def budget(spending: Spending | None = None, **limits: Any) -> RunBudget:
+def budget(spending: Spending | None = None, *, earlier: Totals | None = None, **limits: Any) -> RunBudget:
     """The budget of a run that has spent nothing yet."""
     place = Place(thread_id="t", checkpoint_id="c", node="n")
     limited = LocalContext(**{"max_usd": 10_000, "max_tokens": 100_000_000, **limits})
     return RunBudget(
-        limits=limited, usage=no_usage(), place=place, spending=spending or Unlimited(), clock=FixedClock()
+        limits=limited,
+        usage=no_usage(),
+        earlier=earlier or no_totals(),
+        place=place,
+        spending=spending or Unlimited(),
+        clock=FixedClock(),
     )
 
 

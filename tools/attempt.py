@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from checkpoints.ledger import Ending, Recorded
+from checkpoints.ledger import Ending, Recorded, storable
 from checkpoints.outage import passes
 from graph.errors import ToolFailed, ToolUnavailable
+from graph.results import WHOLE_CHARS, NothingKept, Results, Whole
 from graph.tools import Step
 from services.endpoints import Endpoints
 from services.faults import transient
 from services.refusals import NeverStarted
-from tools.base import Marks, marks_of
+from services.relevance import cut
+from services.visible_html import looks_like_html, read_html
+from tools.base import CONTEXT, Marks, marks_of
 from tools.calling import Calling, Crashed, NoAnswer
 
 T = TypeVar("T")
 
 MAX_CHARS = 100_000
-"""Longest result kept, in characters."""
+"""Longest result that goes on as it is, in characters. Of a longer one the whole is kept apart."""
+
+LONGER = '[cut: {more} more characters; open_result(handle="{handle}") opens the whole in parts, or searches in it]'
 
 
 class OutOfTime(ToolFailed):
@@ -37,6 +43,7 @@ class Attempts:
     endpoints: Endpoints
     tool: BaseTool
     step: Step
+    results: Results = field(default_factory=NothingKept)
 
     async def through(self, once: Callable[[], Awaitable[T]]) -> T:
         """What `once` gives, within the tool's rate limit and behind its breaker.
@@ -66,7 +73,23 @@ class Attempts:
         marks, left = marks_of(self.tool), self.step.left()
         if left <= 0:
             raise OutOfTime(f"{self.tool.name} was not begun: the time of the run is over")
-        return _as_text(await calling.within(given, min(marks.timeout_s, left), patient=marks.transactional))
+        value = await calling.within(given, min(marks.timeout_s, left), patient=marks.transactional)
+        text = _as_text(value)
+        return text if len(text) <= MAX_CHARS else await self._bounded(text, given)
+
+    async def _bounded(self, text: str, given: dict[str, Any]) -> str:
+        """Of a text that is too long what has to do with the arguments, and a handle to the whole."""
+        query = " ".join(str(value) for name, value in given.items() if name != CONTEXT)
+        read = text[:WHOLE_CHARS]
+        whole, parts = await asyncio.to_thread(_split, read, query, untrusted=marks_of(self.tool).untrusted_output)
+        kept = Whole(tool=self.tool.name, text=whole)
+        try:
+            stored = await self.results.keep(self.step.thread_id, [kept])
+        except Exception:  # noqa: BLE001 - what the tool did is done, also when its result can't be stored
+            stored = False
+        if not stored:
+            return _cut(text)
+        return f"{parts}\n{LONGER.format(more=len(text) - len(parts), handle=kept.handle)}"
 
     def told(self, error: Exception) -> tuple[Ending, str]:
         """How an attempt that raised this ended, and what the model is told."""
@@ -131,7 +154,18 @@ def _as_text(value: Any) -> str:
             value = json.dumps(value, ensure_ascii=False, default=str)
         except Exception:  # noqa: BLE001 - a value's own code may raise anything
             value = _words(value)
-    return _cut(value)
+    return str(value)
+
+
+def _split(text: str, query: str, *, untrusted: bool) -> tuple[str, str]:
+    """The whole as it is kept, and what goes on of it.
+
+    Of a page from outside a reader's view is kept: a part of its markup alone would not tell what is hidden. Its
+    beginning goes on as it came, to be looked through for what is.
+    """
+    if untrusted and looks_like_html(text):
+        return storable(read_html(text).shown), text[:MAX_CHARS]
+    return storable(text), cut(text, query, MAX_CHARS)
 
 
 def _words(value: Any) -> str:

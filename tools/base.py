@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
 from psycopg import AsyncConnection
 
 from graph.errors import BadSetting
+from graph.results import NothingKept, Results
 from graph.state import RISKS, Risk
 
 CONTEXT = "context"
@@ -122,6 +123,8 @@ class ToolContext:
     database: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]]
     """A connection; for a transactional tool the one whose transaction holds the ledger row."""
     smtp_url: str | None = None
+    results: Results = field(default_factory=NothingKept)
+    """What this thread can open again."""
 
     @property
     def headers(self) -> dict[str, str]:

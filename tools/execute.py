@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from checkpoints.ledger import Intent, Ledger, storable
 from checkpoints.seen import Seen
+from graph.results import NothingKept, Results
 from graph.state import Call
 from graph.tools import Assessment, Step, ToolResult
 from services.endpoints import Endpoints
@@ -24,9 +25,16 @@ class Executor:
     """Implements `graph.tools.Tools`."""
 
     def __init__(
-        self, box: ToolBox, ledger: Ledger, endpoints: Endpoints, *, smtp_url: SecretStr | None = None
+        self,
+        box: ToolBox,
+        ledger: Ledger,
+        endpoints: Endpoints,
+        *,
+        smtp_url: SecretStr | None = None,
+        results: Results | None = None,
     ) -> None:
         self._box, self._ledger, self._endpoints = box, ledger, endpoints
+        self._results = results or NothingKept()
         self._lookup = Seen(ledger.connection)
         self._tools = {tool.name: watched(tool) for tool in box.offered()}
         self._smtp_url = smtp_url.get_secret_value() if smtp_url else None
@@ -58,7 +66,7 @@ class Executor:
             return earlier or ToolResult(text=text, untrusted=False, ok=False)
         running = Running(
             call=call,
-            attempts=Attempts(endpoints=self._endpoints, tool=registered, step=step),
+            attempts=Attempts(endpoints=self._endpoints, tool=registered, step=step, results=self._results),
             ledger=self._ledger,
             wants_context=self._box.wants_context(call["name"]),
             smtp_url=self._smtp_url,

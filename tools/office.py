@@ -8,6 +8,7 @@ from tools.mail import list_mail, read_mail, send_email
 from tools.orders import get_order, pay_invoice, place_order
 from tools.people_only import delete_records, send_bulk_email
 from tools.registry import ToolBox
+from tools.results import open_result
 from tools.search import search_documents
 from tools.web import fetch_url
 
@@ -33,6 +34,7 @@ def toolbox(policy: Policy | None = None) -> ToolBox:
             pay_invoice,
             delete_records,
             send_bulk_email,
+            open_result,
         ],
         policy,
     )

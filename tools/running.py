@@ -98,6 +98,7 @@ class Running:
             idempotency_key=key,
             database=database,
             smtp_url=self.smtp_url,
+            results=self.attempts.results,
         )
 
 

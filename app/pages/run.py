@@ -16,6 +16,7 @@ from app.runs import Runs
 from app.timeline import timeline
 from graph.errors import NotFound
 from graph.state import no_usage
+from services.totals import of_thread
 
 PAGE = 50
 """Steps on a page."""
@@ -41,6 +42,7 @@ async def show(request: Request) -> Response:
         reason=snapshot.values.get("reason", ""),
         answer="" if snapshot.tasks else snapshot.values.get("answer", ""),
         usage={**no_usage(), **snapshot.values.get("usage", {})},
+        totals=of_thread(snapshot.values),
         line=await timeline(graph, seen.opened.saver, thread_id, limit=PAGE, until=until),
         approvals=approvals,
         plan=plan_shown(tasks, approvals, first=request.query_params.get("tasks", "")),

@@ -25,13 +25,14 @@ def test_a_run_prints_the_contract_as_json_and_nothing_else(ballast: Ballast, sc
 
     report = json.loads(done.stdout)
     assert done.returncode == 0
-    assert set(report) == {"thread_id", "outcome", "answer", "checkpoint_id", "usage", "approvals"}
+    assert set(report) == {"thread_id", "outcome", "answer", "checkpoint_id", "usage", "totals", "approvals"}
     assert (report["thread_id"], report["outcome"], report["answer"]) == ("t", "completed", "Done.")
     assert report["approvals"] == []
     assert set(report["usage"]) == {
         "iterations", "model_calls", "tool_calls", "prompt_tokens", "completion_tokens", "cost_usd", "seconds",
     }  # fmt: skip
     assert (report["usage"]["iterations"], report["usage"]["tool_calls"]) == (2, 1)
+    assert report["totals"] == {"runs": 1, **report["usage"]}
 
 
 def test_an_order_waits_is_approved_and_done_without_any_flag(ballast: Ballast, script: Script) -> None:

@@ -61,6 +61,24 @@ async def test_a_run_is_listed_with_its_outcome_and_cost_and_tells_what_it_did(d
     await expect(result.locator(".text")).to_contain_text("Northline Accounts")
 
 
+async def test_a_thread_with_two_requests_shows_the_last_ones_figures_and_those_of_both(desk: Desk, tab: Page) -> None:
+    usage = {"input_tokens": 100, "output_tokens": 20}
+    task = f"first {uuid.uuid4().hex}"
+    thread = await _ran(desk, {"content": "One.", "usage": usage}, task="go", usd_per_mtok=1_000)
+    request: Any = {"messages": [{"role": "user", "content": task}]}
+    async with get_client(url=desk.server.url) as client:
+        await client.runs.wait(thread, "react", input=request)  # on the same script: its turns count from the first
+
+    await tab.goto("/inbox/runs")
+    row = tab.get_by_role("row").filter(has_text=task)
+    await expect(row).to_contain_text("$0.2400")
+    await row.get_by_role("link").click()
+
+    figures = tab.locator(".figures")
+    await expect(figures.locator("div", has_text="Cost").first).to_contain_text("$0.1200")
+    await expect(figures.locator("div", has_text="All 2 runs")).to_contain_text("$0.2400, 240 tokens")
+
+
 async def test_a_run_shows_what_it_asked_and_what_it_changed(desk: Desk, tab: Page) -> None:
     [asked] = await desk.asked(ORDER)
     await tab.goto(f"/inbox/runs/{desk.row(asked)['thread_id']}")

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,16 @@ class Telling:
         await self.real.settle(actual, place, tenant=tenant, tool_calls=tool_calls)
 
 
-async def run(url: str, home: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """The report of thread `t`, started with these context fields or resumed."""
+async def run(url: str, home: str, fields: dict[str, Any], *, anew: bool = False) -> dict[str, Any]:
+    """The report of thread `t`, started with these context fields or resumed; `anew` makes another request on it."""
     async with opened(load(database_url=url, home=Path(home), openai_api_key=None)) as everything:
         telling = Telling(real=everything.services.spending)
         services = dataclasses.replace(everything.services, spending=telling)
         runs = Runs(opened=dataclasses.replace(everything, services=services), progress=lambda _node, _change: None)
-        try:
-            return await runs.resume("t", context=Context())
-        except NotFound:
-            return await runs.start("go", thread_id="t", context=LocalContext(**fields))
+        if not anew:
+            with suppress(NotFound):
+                return await runs.resume("t", context=Context())
+        return await runs.start("go", thread_id="t", context=LocalContext(**fields))
 
 
 def _say(line: str) -> None:

@@ -96,6 +96,10 @@ async def test_a_finished_thread_is_read_and_takes_a_new_request(
     assert bool(before.values.get("summary")) == (thread == "folded")
     assert (steps[0]["node"], steps[0]["next"]) == ("finish", [])
     assert (report["outcome"], report["answer"]) == ("completed", "And on.")
+    last, totals = before.values["usage"], report["totals"]
+    assert totals["runs"] == 2
+    assert totals["model_calls"] == last["model_calls"] + report["usage"]["model_calls"]
+    assert totals["prompt_tokens"] == last["prompt_tokens"] + report["usage"]["prompt_tokens"]
 
 
 async def test_its_threads_are_listed(old: Opened) -> None:

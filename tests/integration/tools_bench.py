@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from checkpoints.database import Pool
 from checkpoints.ledger import Ledger
+from graph.results import Results
 from graph.state import Call
 from graph.tools import Step, ToolResult
 from services.endpoints import endpoints_of
@@ -57,11 +58,18 @@ class Bench:
             return await (await connection.execute(f"SELECT * FROM {table} ORDER BY id".encode())).fetchall()  # noqa: S608
 
 
-def bench_on(pool: Pool, workspace: Path, *, box: ToolBox | None = None, smtp_url: str | None = None) -> Bench:
+def bench_on(
+    pool: Pool,
+    workspace: Path,
+    *,
+    box: ToolBox | None = None,
+    smtp_url: str | None = None,
+    results: Results | None = None,
+) -> Bench:
     workspace.mkdir(exist_ok=True)
     ledger = Ledger(pool)
     secret = SecretStr(smtp_url) if smtp_url else None
-    executor = Executor(box or office.toolbox(), ledger, endpoints_of(load()), smtp_url=secret)
+    executor = Executor(box or office.toolbox(), ledger, endpoints_of(load()), smtp_url=secret, results=results)
     return Bench(executor=executor, ledger=ledger, pool=pool, workspace=workspace)
 
 

@@ -15,12 +15,13 @@ from services.settings import load
 
 pytestmark = pytest.mark.usefixtures("environment")
 
+LIMITS = (
+    *("max_iterations", "max_tool_calls", "max_tokens", "max_reply_tokens", "max_usd", "max_seconds"),
+    *("max_thread_tokens", "max_thread_usd"),
+)
+
 BAD: list[tuple[str, Any]] = [
-    *[
-        (name, value)
-        for name in ("max_iterations", "max_tool_calls", "max_tokens", "max_reply_tokens", "max_usd", "max_seconds")
-        for value in (-1, 0, math.nan, math.inf, -math.inf, 10**30, 1e300)
-    ],
+    *[(name, value) for name in LIMITS for value in (-1, 0, math.nan, math.inf, -math.inf, 10**30, 1e300)],
     *[("tool_limits", text) for text in ("list_files", "list_files=", "=3", "a=-1", "a=1.5", "a=b", "a=1;b=2", "a=²")],
     *[("tenant", name) for name in ("", "a\nb", "\x00", "\x1b[2J", "t" * 201, "\ud800")],
 ]
@@ -35,6 +36,13 @@ def test_a_bad_limit_is_refused_in_one_line_that_names_it(read: Callable[..., An
     line = str(refused.value)
     assert line.startswith(f"BALLAST_{name.upper()} must be " if read is load else f"--{name.replace('_', '-')}: ")
     assert len(line.splitlines()) == 1
+
+
+def test_a_whole_number_that_may_be_left_out_is_asked_for_as_one() -> None:
+    with pytest.raises(
+        BadSetting, match=r"^BALLAST_MAX_THREAD_TOKENS must be a whole number from 1 to 10+, got '1.5'$"
+    ):
+        load(max_thread_tokens=1.5)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "-inf", "1e10", "1e999", "much", "1,5"])

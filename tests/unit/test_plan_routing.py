@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from graph import plan_routing as routing
 from graph.plan import MOST_REPLANS
@@ -64,6 +64,28 @@ def test_after_plan(fields: dict[str, Any], to: str) -> None:
 )
 def test_after_execute(fields: dict[str, Any], to: str) -> None:
     assert routing.after_execute(_state(**fields)) == to
+
+
+LONG = [
+    HumanMessage("go", id="m1"),
+    AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "a"}]),
+    ToolMessage("word " * 20_000, tool_call_id="a", name="f"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "first", "then"),
+    [
+        ({"results": {"a": DONE}}, "compress_history", "join"),
+        ({"results": {"a": FAILED}}, "compress_history", "plan"),
+        ({"results": {"a": DONE}, "calls": [ASK]}, "approve", "join"),
+        ({"results": {"a": DONE}, "outcome": "stopped_tokens"}, "finish", "finish"),
+    ],
+)
+def test_what_is_too_long_is_folded_before_a_model_is_asked(fields: dict[str, Any], first: str, then: str) -> None:
+    state = _state(**fields, messages=LONG)
+
+    assert (routing.after_execute(state), routing.after_compress_history(state)) == (first, then)
 
 
 @pytest.mark.parametrize(("outcome", "to"), [(None, "execute"), ("cancelled", "finish")])

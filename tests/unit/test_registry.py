@@ -59,6 +59,7 @@ def test_the_built_in_tools_have_the_tiers_of_the_design() -> None:
     assert tiers == {
         "low": {
             "list_files", "read_file", "search_documents", "list_mail", "read_mail", "fetch_url", "get_order",
+            "open_result",
         },
         "medium": {"send_email", "write_file"},
         "high": {"place_order", "pay_invoice"},
@@ -69,7 +70,15 @@ def test_the_built_in_tools_have_the_tiers_of_the_design() -> None:
 def test_all_text_from_outside_is_marked_untrusted() -> None:
     untrusted = {row["name"] for row in office.toolbox().listing() if row["untrusted_output"]}
 
-    assert untrusted == {"list_files", "read_file", "search_documents", "list_mail", "read_mail", "fetch_url"}
+    assert untrusted == {
+        "list_files",
+        "read_file",
+        "search_documents",
+        "list_mail",
+        "read_mail",
+        "fetch_url",
+        "open_result",
+    }
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def test_after_act(fields: dict[str, Any], to: str) -> None:
         ({"results": 3}, "compress_history"),
         ({"results": 1}, "reason"),
         ({"results": 5, "settings": {}}, "reason"),
-        ({"results": 6, "settings": {}}, "compress_history"),
+        ({"results": 6, "settings": {}}, "reason"),
+        ({"results": 6, "settings": {"window_tokens": 4_096}}, "reason"),
     ],
 )
 def test_after_sanitize(fields: dict[str, Any], to: str) -> None:

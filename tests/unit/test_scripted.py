@@ -171,3 +171,9 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadSetting, match=r"binary.yaml is not UTF-8 text"):
         ScriptedModel.from_file(tmp_path / "binary.yaml")
+
+
+async def test_the_summarizers_last_entry_stands_for_all_later_folds(tmp_path: Path) -> None:
+    own = _model(tmp_path, "turns: [{content: agent}]\nsummarizer: [{content: one}, {content: two}]")
+
+    assert [(await _play(own, fold, role="summarizer")).text for fold in range(4)] == ["one", "two", "two", "two"]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from graph.errors import BadSetting
+from services.budget import thread_tokens, thread_usd
 from services.policy import Policy
 from services.prices import Price, Prices, parse_prices
 from services.settings import DEFAULT_OPENAI_MODEL, load
@@ -23,12 +24,17 @@ def test_everything_is_finite_by_default() -> None:
         "max_reply_tokens": 16_384,
         "max_tokens": 200_000,
         "max_usd": 1.0,
+        "max_thread_tokens": None,
+        "max_thread_usd": None,
         "max_seconds": 900.0,
-        "keep_tool_results": 5,
+        "fold_share": 0.25,
+        "window_tokens": None,
+        "keep_tool_results": None,
         "approval_seconds": 300,
         "workspace": str(Path("examples/office").absolute()),
         "tenant": "default",
     }
+    assert (thread_tokens(settings), thread_usd(settings)) == (10_000_000, 50.0)
     assert (settings.tenant_usd_per_day, settings.tenant_tool_calls_per_day) == (100, 10_000)
 
 

@@ -39,6 +39,7 @@ RESULT = {
     "outcome": "awaiting_approval",
     "answer": f"line one\nline two {EVIL}",
     "usage": {"iterations": 1, "tool_calls": 0, "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": 0.0},
+    "totals": {"runs": 2, "prompt_tokens": 3, "completion_tokens": 4, "cost_usd": 0.5},
     "approvals": [{"id": "ap-1", "tool": "send_email", "risk": "medium", "status": "pending", "args": {"to": EVIL}}],
 }
 

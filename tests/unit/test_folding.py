@@ -1,0 +1,209 @@
+"""What a fold takes away, over random histories: what stays is always a history a provider accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage, ToolMessage
+
+from graph.state import State, reduce_messages
+from nodes import folding, prompts
+from nodes.notices import PREFIX
+from nodes.room import Room, room_of
+from services.cleaning import MAX_CHARS
+from services.tokens import PromptCount
+
+Step = tuple[str, int, int]
+"""What happens: a person speaks, the agent answers, or it calls so many tools with results of so many words."""
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("person"), st.just(0), st.integers(1, 50)),
+        st.tuples(st.just("answer"), st.just(0), st.integers(1, 400)),
+        st.tuples(st.just("notice"), st.just(0), st.just(1)),
+        st.tuples(st.just("calls"), st.integers(1, 4), st.integers(0, 1_500)),
+        st.tuples(st.just("open"), st.integers(1, 3), st.integers(0, 50)),
+    ),
+    max_size=30,
+)
+rooms = st.builds(
+    Room, whole=st.just(2_000), tokens=st.integers(300, 2_000), keep=st.integers(1, 6), by_count=st.booleans()
+)
+
+
+def history(happened: list[Step]) -> list[AnyMessage]:
+    """`open` is a step whose last call has no result yet; results may arrive in any order."""
+    messages: list[AnyMessage] = [HumanMessage("go", id="h")]
+    for at, (kind, count, size) in enumerate(happened):
+        if kind == "person":
+            messages.append(HumanMessage("x" * size, id=f"h{at}"))
+        elif kind in ("answer", "notice"):
+            messages.append(AIMessage("y" * size, id=f"{PREFIX if kind == 'notice' else 'a'}{at}"))
+        else:
+            calls = [{"name": "f", "args": {"at": at, "n": n}, "id": f"c{at}-{n}"} for n in range(count)]
+            messages.append(AIMessage("", tool_calls=calls, id=f"a{at}"))
+            done = calls[:-1] if kind == "open" else calls
+            messages += [
+                ToolMessage("z " * size, tool_call_id=call["id"], name="f", id=f"r-{call['id']}")
+                for call in reversed(done)
+            ]
+    return messages
+
+
+def state_of(messages: list[AnyMessage], **fields: Any) -> State:
+    return {"messages": messages, **fields}  # type: ignore[typeddict-item]  # parts of a state
+
+
+def after(messages: list[AnyMessage], folded: list[AnyMessage]) -> list[AnyMessage]:
+    return reduce_messages(messages, [RemoveMessage(id=message.id or "") for message in folded])
+
+
+@given(steps, rooms)
+def test_every_call_keeps_its_result_and_every_result_its_call(happened: list[Step], room: Room) -> None:
+    messages = history(happened)
+
+    left = after(messages, folding.foldable(state_of(messages), room))
+
+    results = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    called = [str(call["id"]) for message in left if isinstance(message, AIMessage) for call in message.tool_calls]
+    assert sorted(m.tool_call_id for m in left if isinstance(m, ToolMessage)) == sorted(set(called) & results)
+    told = prompts.conversation(state_of(left))
+    for at, message in enumerate(told):
+        if isinstance(message, AIMessage):
+            wanted = [call["id"] for call in message.tool_calls]
+            assert [getattr(one, "tool_call_id", None) for one in told[at + 1 : at + 1 + len(wanted)]] == wanted
+
+
+@given(steps, rooms)
+def test_order_people_and_open_calls_stay(happened: list[Step], room: Room) -> None:
+    messages = history(happened)
+
+    folded = folding.foldable(state_of(messages), room)
+    left = after(messages, folded)
+
+    ids = [message.id for message in messages]
+    assert [ids.index(message.id) for message in left] == sorted(ids.index(message.id) for message in left)
+    assert not any(isinstance(message, HumanMessage) for message in folded)
+    open_calls = {f"a{at}" for at, (kind, _, _) in enumerate(happened) if kind == "open"}
+    assert open_calls.isdisjoint(message.id for message in folded)
+    groups = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
+    complete = [group for group in groups if group.id not in open_calls]
+    assert not complete or complete[-1] in left  # the newest step stays, whatever it takes
+
+
+@given(steps, rooms)
+def test_what_stays_is_not_folded_again(happened: list[Step], room: Room) -> None:
+    messages = history(happened)
+    left = after(messages, folding.foldable(state_of(messages), room))
+
+    assert folding.foldable(state_of(left), room) == []
+
+
+@given(steps, rooms)
+def test_by_size_what_stays_fits_and_is_no_more_than_was_asked_for(happened: list[Step], room: Room) -> None:
+    messages = history(happened)
+    over = folding.over(state_of(messages), room)
+    left = after(messages, folding.foldable(state_of(messages), room))
+
+    groups = list(folding._groups(left, folding._results(left)))
+    if over:
+        assert PromptCount().most([m for group in groups[:-1] for m in group.messages]) <= room.kept_tokens
+        assert sum(len(group.results) for group in groups[1:]) < room.keep
+    elif not room.by_count:
+        assert left == messages
+
+
+@given(
+    st.text(max_size=200),
+    st.dictionaries(
+        st.text(max_size=5), st.one_of(st.text(max_size=50), st.integers(), st.none(), st.floats()), max_size=3
+    ),
+)
+def test_the_quick_bound_is_never_below_the_estimate(text: str, args: dict[str, Any]) -> None:
+    call: Any = {"name": "f", "args": args, "id": "c1"}
+    for message in (
+        AIMessage(text, tool_calls=[call]),
+        AIMessage(text, invalid_tool_calls=[{**call, "args": text, "error": None}]),
+        ToolMessage([{"type": "text", "text": text}], tool_call_id="c1"),
+    ):
+        assert PromptCount().most([message]) <= folding._at_most(message)
+
+
+def _pairs(count: int, chars: int = 100, **usage: int) -> list[AnyMessage]:
+    told: Any = {"usage_metadata": {**usage, "total_tokens": sum(usage.values())}} if usage else {}
+    return [
+        message
+        for n in range(count)
+        for message in (
+            AIMessage("", id=f"a{n}", tool_calls=[{"name": "f", "args": {}, "id": str(n)}], **told),
+            ToolMessage("z " * (chars // 2), tool_call_id=str(n), name="f", id=f"r{n}"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "chars", "usage", "gone"),
+    [
+        ({}, 100, {}, 0),
+        ({"keep_tool_results": 2}, 100, {}, 6),
+        ({"window_tokens": 4_096}, 100, {}, 0),
+        ({"window_tokens": 4_096}, 1_000, {}, 7),
+        ({"window_tokens": 4_096, "keep_tool_results": 7}, 1_000, {}, 7),
+        ({"window_tokens": 4_096, "fold_share": 0.95}, 350, {}, 0),
+        ({"window_tokens": 4_096, "fold_share": 0.3}, 350, {}, 6),
+        ({"window_tokens": 4_096}, 100, {"input_tokens": 1_900, "output_tokens": 5}, 3),
+        ({"window_tokens": 4_096}, 100, {"input_tokens": 10**12, "output_tokens": 5}, 0),
+    ],
+    ids=["short", "count", "fits", "size", "size before count", "much", "little", "told by provider", "told nonsense"],
+)
+def test_when_a_history_is_folded(settings: dict[str, Any], chars: int, usage: dict[str, int], gone: int) -> None:
+    settings = {"fold_share": 0.5, **settings}
+    state = state_of(_pairs(8, chars, **usage), settings=settings)
+
+    folded = [message for message in folding.foldable(state, room_of(settings)) if isinstance(message, AIMessage)]
+
+    assert len(folded) == gone
+    assert folding.due(state, {}) == bool(gone)
+
+
+def test_answers_of_earlier_turns_go_too_when_there_is_no_room() -> None:
+    turns = [
+        message
+        for n in range(12)
+        for message in (HumanMessage("and?", id=f"h{n}"), AIMessage(f"{n} " * 400, id=f"a{n}"))
+    ]
+    state = state_of([*turns, HumanMessage("now?", id="last")], settings={"window_tokens": 4_096})
+
+    folded = folding.foldable(state, room_of(state["settings"]))
+
+    assert [message.id for message in folded] == [f"a{n}" for n in range(11)]
+    assert folding.foldable(state, room_of({})) == []
+
+
+def test_a_result_is_too_long_for_a_small_window_or_for_any() -> None:
+    small, large = room_of({"window_tokens": 4_096}), room_of({"window_tokens": 1_000_000})
+    messages = _pairs(1, 5_000)
+
+    assert [message.id for message in folding.oversized(messages, small)] == ["r0"]
+    assert folding.oversized(messages, large) == []
+    assert len(folding.oversized(_pairs(1, 2 * MAX_CHARS), large)) == 1
+
+
+def test_what_was_cut_or_is_bounded_anyway_is_not_cut_again() -> None:
+    room = room_of({"window_tokens": 4_096})
+    call = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}])
+    long: Any = {"content": "x" * 50_000, "tool_call_id": "1"}
+
+    assert folding.oversized([call, ToolMessage(**long, name="f", artifact={folding.CUT: None})], room) == []
+    assert folding.oversized([call, ToolMessage(**long, name="open_result")], room) == []
+    assert len(folding.oversized([call, ToolMessage(**long, name="f", artifact={"other": 1})], room)) == 1
+    assert folding.oversized([HumanMessage("x" * 50_000)], room) == []
+
+
+def test_results_that_came_together_share_the_room() -> None:
+    room = room_of({})
+    assert room.result_tokens(50) * 50 <= room.kept_tokens
+    assert room.result_tokens(1) <= room.kept_tokens
