@@ -118,12 +118,21 @@ async def _picture(runs: Runs, job: Job, report: dict[str, Any]) -> dict[str, An
             {name: row[name] for name in ("key", "tool", "args", "state")}
             for row in await services.ledger.of_thread(job.thread)
         ],
+        "tasks": [
+            {"id": task["id"], "tool": task["tool"], **_ended(snapshot.values, task["id"])}
+            for task in snapshot.values.get("tasks", [])
+        ],
         "world": [
             *(["place_order", row["item"], row["quantity"], row["price"]] for row in orders),
             *(["send_email"] for _ in _outbox(job.workspace)),
             *(["post_notice", text] for _, text in notices.posted(job.workspace)),
         ],
     }
+
+
+def _ended(values: dict[str, Any], task: str) -> dict[str, str]:
+    result = values.get("results", {}).get(task, {"stands": "open", "text": ""})
+    return {"stands": result["stands"], "text": result["text"]}
 
 
 def _outbox(workspace: Path) -> list[str]:

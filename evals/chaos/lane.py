@@ -53,7 +53,7 @@ class Lane:
         job, usual_seconds = self._job(told.id, told.story), usual.seconds / usual.attempts
         played = Driver(self.postgres).play(job, told.strikes, usual.reached, usual_seconds)
         shutil.rmtree(self.folder / told.id)
-        return _result(told, played, usual, whole=self.graph == "plan")
+        return _result(told, played, usual)
 
     def _model_run(self, number: int) -> Result:
         name = f"model-{number}"
@@ -138,11 +138,11 @@ def play_all(lane: Lane, cases: Iterable[tuple[str, int]], tell: Callable[[Resul
             return
 
 
-def _result(told: Case, played: Played, usual: Played, *, whole: bool) -> Result:
+def _result(told: Case, played: Played, usual: Played) -> Result:
     problems = list(played.problems)
     shown: set[str] = set()
     if played.picture and usual.picture:
-        problems += picture.compare(played.picture, usual.picture, played.doubts, played.asked, whole=whole)
+        problems += picture.compare(played.picture, usual.picture, played.doubts, played.asked)
         shown = picture.surfaced(played.picture, played.doubts)
     return Result(
         case=told.id,

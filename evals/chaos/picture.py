@@ -41,21 +41,20 @@ class Picture:
     """The ledger's rows: {"key", "tool", "args", "state"}."""
     world: Sequence[Sequence[Any]]
     """What really happened: [tool, arguments in short], one entry each time."""
+    tasks: Sequence[Mapping[str, Any]] = ()
+    """Of a plan: {"id", "tool", "stands", "text"}."""
 
 
-def compare(
-    ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], asked: int, *, whole: bool = False
-) -> list[Problem]:
+def compare(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], asked: int) -> list[Problem]:
     """What went wrong. `doubts`: key and tool of every effect that a cut-off attempt left open.
 
     `asked`: model calls that were cut off before they can have been stored, at most; only they may have cost more.
-    `whole`: calls are compared as one heap. In which pass a plan's task runs depends on when a person decides.
     """
     return [
         *_world(ended, undisturbed),
         *_ledger(ended, undisturbed),
         *_doubts(ended, doubts),
-        *_state(ended, undisturbed, doubts, _heap if whole else _told),
+        *_state(ended, undisturbed, doubts, _planned if undisturbed.tasks else _told),
         *_spend(ended.usage, undisturbed.usage, asked, in_doubt=bool(doubts)),
     ]
 
@@ -125,17 +124,23 @@ def _told(picture: Picture, unsure: set[str]) -> list[str]:
     ]
 
 
-def _heap(picture: Picture, unsure: set[str]) -> list[str]:
-    """What was said in its order, then every call with its result, sorted: no ids, no passes."""
-    results = {message["call_id"]: message for message in picture.messages if message["type"] == "tool"}
-    calls: list[str] = []
-    for message in picture.messages:
-        for call in message["calls"]:
-            made = _text([call["name"], call["args"]])
-            result = results.get(call["id"], {"status": "missing", "text": ""})
-            calls.append(_text([made, result["status"], "(settled)" if made in unsure else result["text"]]))
+def _planned(picture: Picture, unsure: set[str]) -> list[str]:
+    """What was said in its order, how each task ended, and whether the history can be sent to a provider.
+
+    In which pass a task ran, and so what was folded, depends on when a person decides.
+    """
     said = [_text([one["type"], one["text"]]) for one in picture.messages if one["type"] != "tool" and not one["calls"]]
-    return [*said, *sorted(calls)]
+    settled = {json.loads(one)[0] for one in unsure}
+    ended = [
+        _text([{**task, "text": "(settled)"} if task["tool"] in settled else dict(task)]) for task in picture.tasks
+    ]
+    asked = Counter(call["id"] for message in picture.messages for call in message["calls"])
+    given = Counter(message["call_id"] for message in picture.messages if message["type"] == "tool")
+    return [
+        *said,
+        *sorted(ended),
+        f"{(asked - given).total()} calls without a result, {(given - asked).total()} without",
+    ]
 
 
 def _paired(messages: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

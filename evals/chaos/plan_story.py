@@ -48,6 +48,7 @@ def tell(seed: int, number: int) -> Story:
                 {"content": "38.25", "usage": _tokens(chance)},
             ]
         },
+        "summarizer": [{"content": "Folded: what was read so far.", "usage": _tokens(chance)}],
         "turns": [{"content": "All done.", "usage": _tokens(chance)}],
         "price": {"input_per_mtok": 2.5, "output_per_mtok": 10},
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 NODES = {
     "react": ("reason", "approve", "act", "sanitize", "compress_history", "finish"),
-    "plan": ("plan", "execute", "approve", "join", "finish"),
+    "plan": ("plan", "execute", "approve", "compress_history", "join", "finish"),
 }
 """By graph. `sanitize` of the plan graph cleans only what another graph left."""
 

@@ -80,22 +80,36 @@ def test_results_are_compared_behind_their_calls() -> None:
     assert compare(one, other, {}, 1) == []
 
 
-PASSES: tuple[list[dict[str, Any]], ...] = (
-    [{**CALL, "calls": [*CALL["calls"], {"id": "c2", "name": "list_mail", "args": {}}]}, RESULT],
-    [{**CALL, "calls": [{"id": "x2", "name": "list_mail", "args": {}}]}, {**CALL, "calls": CALL["calls"]}, RESULT],
+READ = {"id": "t1", "tool": "list_mail", "stands": "done", "text": "no mail"}
+POSTED = {"id": "t2", "tool": "post_notice", "stands": "done", "text": "posted: hi"}
+PLANNED = replace(WHOLE, tasks=[READ, POSTED])
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({}, []),
+        ({"tasks": [POSTED, READ]}, []),
+        ({"messages": [{**CALL, "calls": []}, {**CALL, "text": "", "calls": CALL["calls"]}, RESULT]}, ["lost"]),
+        ({"messages": []}, []),  # folded away
+        ({"messages": [CALL]}, ["lost"]),
+        ({"messages": [RESULT]}, ["lost"]),
+        ({"tasks": [{**READ, "text": "two mails"}, POSTED]}, ["lost"]),
+        ({"tasks": [{**READ, "stands": "open"}, POSTED]}, ["lost"]),
+        ({"tasks": [READ]}, ["lost"]),
+    ],
 )
+def test_of_a_plan_each_task_must_stand_as_it_did_whenever_it_ran(change: dict[str, Any], kinds: list[str]) -> None:
+    assert [problem.kind for problem in compare(replace(PLANNED, **change), PLANNED, {}, 1)] == kinds
 
 
-@pytest.mark.parametrize(("text", "kinds"), [("no mail", []), ("two mails", ["lost"])])
-def test_in_which_pass_a_plans_call_was_made_does_not_matter_but_what_it_gave(text: str, kinds: list[str]) -> None:
-    one, other = (
-        replace(WHOLE, messages=[*messages, {**RESULT, "call_id": call_id, "text": said}])
-        for messages, call_id, said in zip(PASSES, ("c2", "x2"), (text, "no mail"), strict=True)
-    )
+@pytest.mark.parametrize(("stands", "kinds"), [("done", []), ("failed", ["lost"])])
+def test_a_task_that_was_in_doubt_may_be_told_in_other_words(stands: str, kinds: list[str]) -> None:
+    asked = {"tool": "post_notice", "args": {"text": "hi"}, "status": "done", "effect_key": "k1"}
+    told = {**POSTED, "stands": stands, "text": "This happened, as a person found."}
+    ended = replace(PLANNED, approvals=[ORDERED, asked], tasks=[READ, told])
 
-    problems = compare(one, other, {}, 1, whole=True)
-
-    assert [problem.kind for problem in problems] == kinds
+    assert [problem.kind for problem in compare(ended, PLANNED, {"k1": "post_notice"}, 1)] == kinds
 
 
 def test_an_effect_in_doubt_must_reach_a_person() -> None:
