@@ -139,7 +139,7 @@ def _planned(picture: Picture, unsure: set[str]) -> list[str]:
     return [
         *said,
         *sorted(ended),
-        f"{(asked - given).total()} calls without a result, {(given - asked).total()} without",
+        f"{(asked - given).total()} calls without a result, {(given - asked).total()} results without a call",
     ]
 
 
