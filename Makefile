@@ -4,7 +4,7 @@ PORT ?= 2024
 BIN := .venv/bin
 export BALLAST_HOME ?= $(CURDIR)/.ballast
 
-.PHONY: demo test test-alone run dev lint bench chaos lock clean
+.PHONY: demo test test-alone test-plans run dev lint bench chaos lock clean
 
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
@@ -18,6 +18,11 @@ test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite: rea
 
 test-alone: .venv/ready  ## Tests of what a dead endpoint may cost: they measure time, so nothing runs beside them
 	$(BIN)/pytest -m alone
+
+test-plans: export PLANS = 1000
+test-plans: export KILLED_PLANS = 30
+test-plans: .venv/ready  ## 1,000 random plans, killed, stopped and decided at random, 30 of them by SIGKILL: some minutes
+	$(BIN)/pytest -s tests/integration/test_random_plans.py
 
 # The task reaches the shell through its environment, as it was typed: neither make nor the shell may read
 # `$HOME`, quotes or backticks in it as code.
@@ -39,6 +44,7 @@ bench: .venv/ready  ## Beside LangChain's create_agent; writes benchmarks/result
 
 chaos: .venv/ready  ## Runs killed 1,000 times, cut off from Postgres, confused by 300 spoiled models: some minutes
 	$(BIN)/ballast chaos --kills 1000 --runs 300
+	$(BIN)/ballast chaos --graph plan --kills 300 --runs 100
 
 lock:  ## Pin what pyproject.toml allows, with hashes
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

@@ -20,16 +20,16 @@ def chaos(
     seed: Annotated[int, typer.Option(help="The same seed, the same cases.")] = 1,
     case: Annotated[str | None, typer.Option(help="Repeat this one case, such as kill-17.")] = None,
     faults: Annotated[str, typer.Option(help="Which, comma-separated: kill, postgres, model.")] = "kill,postgres,model",
-    graph: Annotated[str, typer.Option(help="Which graph is tried.")] = "react",
+    graph: Annotated[str, typer.Option(help="Which graph is tried: react or plan.")] = "react",
     as_json: AsJson = False,
 ) -> None:
     """Kill runs everywhere, cut off their database, break their model; exit code 1 when one did not survive it."""
-    from evals.chaos.case import FAULTS, parse_id
+    from evals.chaos.case import EVERYWHERE, FAULTS, parse_id
     from evals.chaos.lanes import Plan, play
     from evals.chaos.results import Result, failures, table
 
-    if graph != "react":
-        raise NotFound("graph", graph, "use react")
+    if graph not in EVERYWHERE:
+        raise NotFound("graph", graph, f"use {' or '.join(EVERYWHERE)}")
     chosen = tuple(dict.fromkeys(name.strip() for name in faults.split(",")))
     if unknown := set(chosen) - set(FAULTS):
         raise BadSetting(f"there is no fault {', '.join(sorted(map(repr, unknown)))}: use {', '.join(FAULTS)}")
@@ -39,14 +39,15 @@ def chaos(
 
     def tell(result: Result) -> None:
         results.append(result)
-        _progress(len(results), failures([result], seed))
+        _progress(len(results), failures([result], seed, graph))
 
-    play(Plan(seed=seed, kills=kills, runs=runs, faults=chosen, only=case), tell)
+    play(Plan(seed=seed, kills=kills, runs=runs, faults=chosen, graph=graph, only=case), tell)
     if not results:
         raise BadSetting("nothing was tried, so nothing is proven: raise --kills or --runs")
     order = {name: place for place, name in enumerate(("kill", "cut", "restart", "outage", "model"))}
     results.sort(key=lambda result: order[result.fault])
-    _show({"seed": seed, "table": table(results), "failed": failures(results, seed)}, results, as_json)
+    failed = failures(results, seed, graph)
+    _show({"seed": seed, "graph": graph, "table": table(results), "failed": failed}, results, as_json)
     raise SystemExit(1 if any(result.problems for result in results) else 0)
 
 

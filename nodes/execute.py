@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
@@ -9,11 +10,12 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langgraph.runtime import Runtime
 
-from graph.context import LocalContext, Run
+from graph.context import LocalContext, Run, limits_by_tool
 from graph.plan import Estimate, Task, TaskResult
 from graph.state import Call, State, Usage
 from graph.tools import Step
 from nodes.attempt import Attempt
+from nodes.caps import Caps
 from nodes.flight import Flight
 from nodes.released import allowed
 from nodes.results import count_calls
@@ -33,12 +35,12 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     info = runtime.execution_info
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     calls = state.get("calls", [])
-    released, held, faults = await allowed([one for one in calls if one["status"] == "ready"], services, thread_id)
-    stay = [*held, *(one for one in calls if one["status"] != "ready")]
+    ready, stay = ([one for one in calls if (one["status"] == "ready") is run_now] for run_now in (True, False))
+    released, held, faults = await allowed(ready, services, thread_id)
     results = {**state.get("results", {}), **_settled(state)}
-    tasks = _to_run(state, released, {call["id"] for call in stay}, results)
-    if stop := _no_room(tasks, released, state["usage"], context):
-        return {**stop, "calls": [*released, *stay], "results": results}
+    tasks = _to_run(state, ready, _ids(stay), results)
+    if stop := _no_room([one for one in tasks if one["call_id"] not in _ids(held)], released, state["usage"], context):
+        return {**stop, "calls": [*released, *held, *stay], "results": results}
     usage = state["usage"].copy()
     budget = budget_of(runtime, "execute", context, usage, before(state))
     seconds = context.max_seconds - usage["seconds"]
@@ -50,10 +52,12 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             budget=budget,
             results=results,
             released={call["id"]: call for call in released},
+            held={call["id"]: call for call in held},
             faults=faults,
             counts=dict(state.get("intents", {})),
             doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
             writes=writes,
+            caps=Caps(limits=limits_by_tool(context.tool_limits), taken=_taken(state, tasks, results)),
         )
         attempts = await flight.run_all(tasks)
     services.telemetry.annotate(tasks=_stand(tasks, attempts))
@@ -63,8 +67,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         done=[name for attempt in attempts for name in attempt.get("done", [])],
     )
     open_calls = [attempt["call"] for attempt in attempts if "call" in attempt and "result" not in attempt]
-    intents = {one["digest"]: flight.counts[one["digest"]] for one in attempts if "digest" in one}
-    return {**_gathered(state, attempts, results), "intents": intents, "calls": [*open_calls, *stay], "usage": usage}
+    return {**_gathered(state, attempts, results), "calls": [*open_calls, *stay], "usage": usage}
 
 
 def _settled(state: State) -> dict[str, TaskResult]:
@@ -78,16 +81,24 @@ def _settled(state: State) -> dict[str, TaskResult]:
     }
 
 
-def _to_run(state: State, released: Sequence[Call], waiting: set[str], results: Mapping[str, TaskResult]) -> list[Task]:
-    """The open tasks, those that were in doubt first; and what was let go that belongs to none, by another graph."""
+def _ids(calls: Sequence[Call]) -> set[str]:
+    return {call["id"] for call in calls}
+
+
+def _to_run(state: State, ready: Sequence[Call], waiting: set[str], results: Mapping[str, TaskResult]) -> list[Task]:
+    """The open tasks, those that were in doubt first; and what was let go that belongs to none, by another graph.
+
+    From the state alone: executed again after a crash, what was stored finds its task by its place here, also when
+    the rules have changed since and hold what they let go before.
+    """
     tasks = [task for task in state.get("tasks", []) if task["id"] not in results and task["call_id"] not in waiting]
     planned = {task["call_id"] for task in tasks}
     tasks += [
         Task(id=call["id"], tool=call["name"], args=call["args"], needs=[], call_id=call["id"])
-        for call in released
+        for call in ready
         if call["id"] not in planned
     ]
-    doubted = {call["id"] for call in released if "effect_key" in call}
+    doubted = {call["id"] for call in ready if "effect_key" in call}
     return sorted(tasks, key=lambda task: task["call_id"] not in doubted)
 
 
@@ -96,6 +107,14 @@ def _no_room(tasks: Sequence[Task], released: Sequence[Call], usage: Usage, cont
     counted = {call["id"] for call in released if "effect_key" in call}
     more = sum(task.get("estimate", ONE_CALL)["calls"] for task in tasks if task["call_id"] not in counted)
     return no_room_for_calls(more, usage, context) if more else {}
+
+
+def _taken(state: State, tasks: Sequence[Task], results: Mapping[str, TaskResult]) -> Counter[str]:
+    """Calls by tool: those that were made, and those that the plan's own tasks still make."""
+    counted = {call["id"] for call in state.get("calls", []) if "effect_key" in call}
+    open_tasks = {task["call_id"]: task for task in (*state.get("tasks", []), *tasks) if task["id"] not in results}
+    more = Counter(task["tool"] for call_id, task in open_tasks.items() if call_id not in counted)
+    return Counter(state["usage"]["by_tool"]) + more
 
 
 def _stand(tasks: Sequence[Task], attempts: Sequence[Attempt]) -> list[dict[str, str]]:
@@ -120,9 +139,19 @@ def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, T
             *(attempt["message"] for attempt in attempts if "message" in attempt),
         ],
         "results": {name: result for name, result in results.items() if name in planned},
+        "intents": _intents(attempts),
     }
     if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:
         update["findings"] = findings
     if stopped := next((attempt["stopped"] for attempt in attempts if "stopped" in attempt), None):
         update |= {"outcome": stopped[0], "reason": stopped[1]}
     return update
+
+
+def _intents(attempts: Sequence[Attempt]) -> dict[str, int]:
+    """How often each effect has run. Equal ones do not end in the order of their tasks."""
+    intents: dict[str, int] = {}
+    for one in attempts:
+        if "digest" in one:
+            intents[one["digest"]] = max(intents.get(one["digest"], 0), one["occurrence"] + 1)
+    return intents

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from langgraph.func import task as durable_task
@@ -17,6 +18,7 @@ from graph.records import Watch
 from graph.state import Call
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
+from nodes.caps import Caps
 from nodes.released import doubtful
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
@@ -38,15 +40,21 @@ class Flight:
     """Of the tasks that ended; grows."""
     released: dict[str, Call]
     """Calls a person or a deadline let go, by id."""
+    held: dict[str, Call]
+    """Calls that were let go and may not run any more: a person is asked again, by id."""
     faults: dict[str, str]
     """Why one of those can't run now, by id."""
     counts: dict[str, int]
-    """How often each effect, by digest, was started on this branch; grows."""
+    """How often each effect, by digest, was started on this branch before this pass."""
     doubted: set[str | None]
     """Effects that a person is asked about: an equal one waits; grows."""
+    caps: Caps
+    """On single tools, with the calls of the plan's own tasks set aside."""
     writes: Watch
     """Where what ended is stored."""
     _lines: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _begun: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Of each effect the occurrences of this pass. What was stored of them may be the later one alone."""
     _slots: Slots = field(init=False)
     _ended: dict[str, asyncio.Future[Attempt]] = field(default_factory=dict)
 
@@ -82,6 +90,10 @@ class Flight:
                 before = self._ended[task["id"]].result()
                 self._take_in(task, before)
                 self.budget.usage["iterations"] += before.get("passes", 0)
+                self.held.pop(task["call_id"], None)
+                if task["tool"] == SUBTASK:
+                    self.caps.taken.update(before.get("made", []))
+        self.doubted |= {self._digest(call) for call in self.held.values() if "effect_key" in call}
         go.set()
         # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
         ended = await asyncio.gather(*self._ended.values(), return_exceptions=True)
@@ -96,11 +108,13 @@ class Flight:
         if "result" in attempt:
             self.results[task["id"]] = attempt["result"]
         if digest := attempt.get("digest"):
-            self.counts[digest] = max(self.counts.get(digest, 0), attempt.get("occurrence", -1) + 1)
+            self._begun[digest].add(attempt["occurrence"])
             if "result" not in attempt:
                 self.doubted.add(digest)
 
     async def _attempt(self, task: Task) -> Attempt:
+        if call := self.held.get(task["call_id"]):
+            return {"call": call}
         for need in task["needs"]:
             if need in self._ended:
                 await self._ended[need]
@@ -109,7 +123,14 @@ class Flight:
         if call := self.released.get(task["call_id"]):
             return await self._run(call)
         if task["tool"] == SUBTASK:
-            agent = Agent(run=self.run, context=self.context, step=self.step, budget=self.budget, slots=self._slots)
+            agent = Agent(
+                run=self.run,
+                context=self.context,
+                step=self.step,
+                budget=self.budget,
+                slots=self._slots,
+                caps=self.caps,
+            )
             return await agent.work(task, self.results)
         made = await self._made(task)
         if "result" in made or made["call"]["status"] == "ask":
@@ -131,7 +152,7 @@ class Flight:
 
     async def _run(self, call: Call, *, new: bool = False) -> Attempt:
         not_begun: Attempt = {} if new else {"call": call}
-        digest = self.run.services.tools.intent(call["name"], call["args"])
+        digest = self._digest(call)
         async with self._in_turn(digest):
             if digest and digest in self.doubted:
                 return not_begun
@@ -143,17 +164,29 @@ class Flight:
                     # Its arguments may come from results that ended just now. Were those lost, they could be others
                     # when they are made again, and this effect would be another one.
                     await self.writes.landed()
-                occurrence = self.counts.get(digest, 0) if digest else 0
+                occurrence = self._occurrence(call, digest)
                 result = await self._result(call, occurrence)
             attempt = await self._of(call, result)
             if "effect_key" not in call:  # one that was in doubt was counted when it was first made
                 attempt["made"] = [call["name"]]
             if digest and ("effect_key" not in call or result.doubt):
-                attempt |= {"digest": digest, "occurrence": occurrence - ("effect_key" in call)}
-                self.counts[digest] = max(self.counts.get(digest, 0), attempt["occurrence"] + 1)
+                attempt |= {"digest": digest, "occurrence": occurrence}
+                self._begun[digest].add(occurrence)
             if result.doubt:
                 self.doubted.add(digest)
         return attempt
+
+    def _digest(self, call: Call) -> str | None:
+        return self.run.services.tools.intent(call["name"], call["args"])
+
+    def _occurrence(self, call: Call, digest: str | None) -> int:
+        """How often the call's effect ran before: the first number that is not taken."""
+        if digest is None:
+            return 0
+        before = self.counts.get(digest, 0)
+        if "effect_key" in call:  # it was counted when it was first made
+            return before - 1
+        return next(number for number in count(before) if number not in self._begun[digest])
 
     async def _result(self, call: Call, occurrence: int) -> ToolResult:
         tools = self.run.services.tools

@@ -19,9 +19,11 @@ from nodes import faults, prompts
 from nodes.asking import at_an_end
 from nodes.attempt import Attempt, failed
 from nodes.call_ids import with_fresh_call_ids
+from nodes.caps import Caps
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
 from nodes.slots import Slots
+from nodes.sort_calls import OVER as OVER_IN_RUN
 from services.budget import RunBudget
 from services.cleaning import wrapped
 from services.references import references
@@ -52,6 +54,7 @@ class Agent:
     step: Step
     budget: RunBudget
     slots: Slots
+    caps: Caps
     passes: int = 0
     made: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -143,6 +146,8 @@ class Agent:
         found = await tools.assess(call["name"], call["args"])
         if found.error or found.risk != "low" or not self._only_reads(call["name"]):
             return _refused(call, found.error or ONLY_READS.format(name=call["name"]))
+        if (limit := self.caps.take(call["name"], found.max_calls)) is not None:
+            return _refused(call, OVER_IN_RUN.format(name=call["name"], limit=limit))
         allowed = Call(id=call["id"] or "", name=call["name"], args=found.args, risk="low", reason="", status="ready")
         self.made.append(call["name"])
         async with self.slots.taken(allowed):

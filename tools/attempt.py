@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from checkpoints.ledger import Ending, Recorded, storable
+from checkpoints.outage import passes
 from graph.errors import ToolFailed, ToolUnavailable
 from graph.results import WHOLE_CHARS, NothingKept, Results, Whole
 from graph.tools import Step
@@ -129,7 +130,7 @@ def _again(error: Exception, marks: Marks) -> bool | float:
         return True if error.retry_after_s is None else error.retry_after_s
     if isinstance(error, (ToolFailed, NoAnswer, Crashed)) or not marks.idempotent:
         return False
-    return isinstance(error, OSError) or transient(error)
+    return isinstance(error, OSError) or passes(error) or transient(error)
 
 
 def misfit(registered: BaseTool, given: dict[str, Any]) -> str | None:

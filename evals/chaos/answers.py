@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+PLAN = "plan"
+"""The tool a planner answers by."""
 EVERY = 3
 """Each third call is spoiled."""
 
@@ -60,11 +62,16 @@ def prompt_tokens(request: Mapping[str, Any]) -> int:
     return (sum(len(json.dumps(message, ensure_ascii=False)) for message in request["messages"]) + len(tools)) // 4
 
 
-def right(request: Mapping[str, Any], turns: Sequence[Mapping[str, Any]]) -> Reply:
-    """The next turn of the script; a request without tools wants a summary."""
+def right(
+    request: Mapping[str, Any], turns: Sequence[Mapping[str, Any]], planner: Sequence[Mapping[str, Any]] = ()
+) -> Reply:
+    """The next turn of the script; a request without tools wants a summary, one with the tool `plan` a plan."""
     if not request.get("tools"):
         return Reply(content="Folded: what was read so far.")
-    turn = next_turn(request["messages"])
+    if planner and any(tool.get("function", {}).get("name") == PLAN for tool in request["tools"]):
+        turns, turn = planner, 0
+    else:
+        turn = next_turn(request["messages"])
     if turn >= len(turns) or not turns[turn].get("tool_calls"):
         return Reply(content="All done.")
     calls = [

@@ -36,6 +36,7 @@ class Job:
     """Fields of its context, the model chain among them."""
     settings: dict[str, Any]
     """Of the process: `services.settings.Settings`."""
+    graph: str = "react"
     streams: bool = False
     """Whether the model's replies are asked for as streams."""
 
@@ -63,7 +64,7 @@ async def _go_on(runs: Runs, job: Job) -> dict[str, Any]:
         return await runs.resume(job.thread, context=Context())
     except NotFound:  # killed before its first write: nothing was begun, so nothing is lost
         context = LocalContext(workspace=job.workspace, **job.context)
-        return await runs.start("Do what is to be done.", thread_id=job.thread, context=context)
+        return await runs.start("Do what is to be done.", thread_id=job.thread, context=context, graph=job.graph)
 
 
 async def _doubts(services: Opened, thread: str) -> dict[str, str]:
@@ -117,12 +118,21 @@ async def _picture(runs: Runs, job: Job, report: dict[str, Any]) -> dict[str, An
             {name: row[name] for name in ("key", "tool", "args", "state")}
             for row in await services.ledger.of_thread(job.thread)
         ],
+        "tasks": [
+            {"id": task["id"], "tool": task["tool"], **_ended(snapshot.values, task["id"])}
+            for task in snapshot.values.get("tasks", [])
+        ],
         "world": [
             *(["place_order", row["item"], row["quantity"], row["price"]] for row in orders),
             *(["send_email"] for _ in _outbox(job.workspace)),
             *(["post_notice", text] for _, text in notices.posted(job.workspace)),
         ],
     }
+
+
+def _ended(values: dict[str, Any], task: str) -> dict[str, str]:
+    result = values.get("results", {}).get(task, {"stands": "open", "text": ""})
+    return {"stands": result["stands"], "text": result["text"]}
 
 
 def _outbox(workspace: Path) -> list[str]:

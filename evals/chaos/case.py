@@ -17,7 +17,8 @@ MOST_STRIKES = 4
 NTH = 6
 """The second and later strikes come at the 1st to 6th time their point is reached."""
 
-EVERYWHERE = (*POINTS, MOMENT)
+EVERYWHERE = {graph: (*points, MOMENT) for graph, points in POINTS.items()}
+"""By graph."""
 
 BLOWS = ("cut", "restart", "outage")
 """What happens to Postgres: every connection ended; down and up again at once; down for a while."""
@@ -55,18 +56,19 @@ class Case:
         return f"{self.fault}-{self.number}"
 
 
-def case(seed: int, fault: str, number: int) -> Case:
+def case(seed: int, fault: str, number: int, graph: str = "react") -> Case:
     """The case of this id. By their numbers, cases go through all points (and blows) in turn."""
     chance = random.Random(f"{seed} {fault} {number}")  # noqa: S311 - a test's dice
+    points, everywhere = POINTS[graph], EVERYWHERE[graph]
     told = chance.randrange(STORIES)
     if fault == "postgres":
         blow = BLOWS[number % len(BLOWS)]
-        point = POINTS[(number * 7) % len(POINTS)]  # 7 and the number of points have no common factor
+        point = points[(number * 7) % len(points)]  # 7 and the number of points have no common factor
         strike = Strike(point=point, share=chance.random(), blow=blow, seconds=chance.uniform(0.2, 1.0))
         return Case(fault=fault, number=number, story=told, strikes=(strike,))
-    strikes = [Strike(point=EVERYWHERE[number % len(EVERYWHERE)], share=chance.random())]
+    strikes = [Strike(point=everywhere[number % len(everywhere)], share=chance.random())]
     while len(strikes) < MOST_STRIKES and chance.random() < 0.4:  # noqa: PLR2004 - two in five are struck again
-        strikes.append(Strike(point=chance.choice(EVERYWHERE), share=chance.random()))
+        strikes.append(Strike(point=chance.choice(everywhere), share=chance.random()))
     return Case(fault=fault, number=number, story=told, strikes=tuple(strikes))
 
 

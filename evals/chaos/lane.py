@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ import yaml
 
 from checkpoints.database import open_pool
 from checkpoints.migrate import migrate
-from evals.chaos import model_runs, picture, story
+from evals.chaos import model_runs, picture, plan_story, story
 from evals.chaos.attempt import Job
 from evals.chaos.case import Case, case
 from evals.chaos.drive import Driver, Played
@@ -40,13 +41,14 @@ class Lane:
     folder: Path
     postgres: OwnPostgres
     provider: Provider
+    graph: str = "react"
     _undisturbed: dict[int, Played] = field(default_factory=dict)
 
     def play(self, fault: str, number: int) -> Result:
         """One case, compared with its story undisturbed."""
         if fault == "model":
             return self._model_run(number)
-        told = case(self.seed, fault, number)
+        told = case(self.seed, fault, number, self.graph)
         usual = self._usual(told.story)
         job, usual_seconds = self._job(told.id, told.story), usual.seconds / usual.attempts
         played = Driver(self.postgres).play(job, told.strikes, usual.reached, usual_seconds)
@@ -56,6 +58,7 @@ class Lane:
     def _model_run(self, number: int) -> Result:
         name = f"model-{number}"
         job = model_runs.job(self.seed, number, self._workspace(name), self.postgres.url, self.provider)
+        job = dataclasses.replace(job, graph=self.graph)
         played, bill = Driver(self.postgres).play(job, (), {}, 0.0), self.provider.bill(number)
         shutil.rmtree(self.folder / name)
         problems = list(played.problems)
@@ -89,12 +92,14 @@ class Lane:
         """A copy of the office, and the story's script beside it."""
         script = self.folder / f"story-{number}.yaml"
         if not script.exists():
-            script.write_text(yaml.safe_dump(story.tell(self.seed, number).script))
+            tell = plan_story.tell if self.graph == "plan" else story.tell
+            script.write_text(yaml.safe_dump(tell(self.seed, number).script))
         return Job(
             thread=f"{self.seed}-{name}",
             workspace=self._workspace(name),
             context={"model": f"scripted:{script}", "keep_tool_results": story.KEEP_TOOL_RESULTS},
             settings={"database_url": self.postgres.url, "home": self.folder, "openai_api_key": None},
+            graph=self.graph,
         )
 
     def _workspace(self, name: str) -> Path:
@@ -103,7 +108,7 @@ class Lane:
 
 
 @contextmanager
-def opened(seed: int) -> Iterator[Lane]:
+def opened(seed: int, graph: str) -> Iterator[Lane]:
     """A lane, ready to play; its Postgres and its folder go with it.
 
     Raises:
@@ -123,7 +128,7 @@ def opened(seed: int) -> Iterator[Lane]:
 
         apart(prepare)
         postgres.execute(KNOWN_ORDER)
-        yield Lane(seed=seed, folder=Path(folder), postgres=postgres, provider=provider)
+        yield Lane(seed=seed, folder=Path(folder), postgres=postgres, provider=provider, graph=graph)
 
 
 def play_all(lane: Lane, cases: Iterable[tuple[str, int]], tell: Callable[[Result], Any]) -> None:

@@ -31,6 +31,7 @@ class Plan:
     runs: int
     """With model faults."""
     faults: tuple[str, ...]
+    graph: str = "react"
     only: str | None = None
     """One case's id."""
 
@@ -79,7 +80,7 @@ def _fork_lane(plan: Plan, position: int, count: int) -> tuple[int, int]:
     os.close(reading)
     code = 1
     try:
-        with os.fdopen(writing, "w", buffering=1) as out, lane.opened(plan.seed) as opened:
+        with os.fdopen(writing, "w", buffering=1) as out, lane.opened(plan.seed, plan.graph) as opened:
 
             def tell(result: Result) -> None:
                 out.write(json.dumps(dataclasses.asdict(result)) + "\n")
@@ -100,8 +101,9 @@ def _results(plan: Plan, opened: lane.Lane, fault: str, position: int, count: in
     if plan.only:
         yield opened.play(*parse_id(plan.only))
     elif fault == "kill":
+        points = len(EVERYWHERE[plan.graph])
         kills, enough = 0, _share(plan.kills, position, count)
-        at_least = _share(len(EVERYWHERE), position, count) if plan.kills >= len(EVERYWHERE) else 0
+        at_least = _share(points, position, count) if plan.kills >= points else 0
         for played, number in enumerate(itertools.count(position, count)):
             if kills >= enough and played >= at_least:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,6 +41,8 @@ class Picture:
     """The ledger's rows: {"key", "tool", "args", "state"}."""
     world: Sequence[Sequence[Any]]
     """What really happened: [tool, arguments in short], one entry each time."""
+    tasks: Sequence[Mapping[str, Any]] = ()
+    """Of a plan: {"id", "tool", "stands", "text"}."""
 
 
 def compare(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], asked: int) -> list[Problem]:
@@ -52,7 +54,7 @@ def compare(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], ask
         *_world(ended, undisturbed),
         *_ledger(ended, undisturbed),
         *_doubts(ended, doubts),
-        *_state(ended, undisturbed, doubts),
+        *_state(ended, undisturbed, doubts, _planned if undisturbed.tasks else _told),
         *_spend(ended.usage, undisturbed.usage, asked, in_doubt=bool(doubts)),
     ]
 
@@ -86,19 +88,22 @@ def _doubts(ended: Picture, doubts: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(kind="in doubt", what=f"{doubts[key]} was in doubt and nobody was asked")
 
 
-def _state(ended: Picture, undisturbed: Picture, doubts: Mapping[str, str]) -> Iterator[Problem]:
+def _state(
+    ended: Picture, undisturbed: Picture, doubts: Mapping[str, str], told: Callable[[Picture, set[str]], list[str]]
+) -> Iterator[Problem]:
     if ended.outcome != undisturbed.outcome:
         yield Problem(kind="lost", what=f"outcome {ended.outcome}, undisturbed {undisturbed.outcome}")
     if ended.answer != undisturbed.answer:
         yield Problem(kind="lost", what=f"answer {ended.answer!r}, undisturbed {undisturbed.answer!r}")
     unsure = {_text([e["tool"], e["args"]]) for e in ended.effects if e["key"] in doubts}
-    for position, (one, other) in enumerate(zip(_told(ended, unsure), _told(undisturbed, unsure), strict=False)):
+    for position, (one, other) in enumerate(zip(told(ended, unsure), told(undisturbed, unsure), strict=False)):
         if one != other:
             yield Problem(kind="lost", what=f"message {position}: {one}, undisturbed {other}")
             break
     else:
-        if len(ended.messages) != len(undisturbed.messages):
-            yield Problem(kind="lost", what=f"{len(ended.messages)} messages for {len(undisturbed.messages)}")
+        counts = [len(told(picture, unsure)) for picture in (ended, undisturbed)]
+        if counts[0] != counts[1]:
+            yield Problem(kind="lost", what=f"{counts[0]} messages for {counts[1]}")
     asked, wanted = (
         Counter(_text([row["tool"], row["args"], row["status"]]) for row in picture.approvals if not row["effect_key"])
         for picture in (ended, undisturbed)
@@ -116,6 +121,25 @@ def _told(picture: Picture, unsure: set[str]) -> list[str]:
     return [
         _text({**message, "text": "(settled)"} if names.get(message["call_id"]) in unsure else dict(message))
         for message in _paired(picture.messages)
+    ]
+
+
+def _planned(picture: Picture, unsure: set[str]) -> list[str]:
+    """What was said in its order, how each task ended, and whether the history can be sent to a provider.
+
+    In which pass a task ran, and so what was folded, depends on when a person decides.
+    """
+    said = [_text([one["type"], one["text"]]) for one in picture.messages if one["type"] != "tool" and not one["calls"]]
+    settled = {json.loads(one)[0] for one in unsure}
+    ended = [
+        _text([{**task, "text": "(settled)"} if task["tool"] in settled else dict(task)]) for task in picture.tasks
+    ]
+    asked = Counter(call["id"] for message in picture.messages for call in message["calls"])
+    given = Counter(message["call_id"] for message in picture.messages if message["type"] == "tool")
+    return [
+        *said,
+        *sorted(ended),
+        f"{(asked - given).total()} calls without a result, {(given - asked).total()} results without a call",
     ]
 
 

@@ -15,11 +15,12 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from evals.chaos import answers, story
+from evals.chaos import answers, plan_story, story
 
 PRICES = {"chaos-a": (2.5, 10.0), "chaos-b": (1.0, 4.0)}
 """US dollars a million tokens, (prompt, reply)."""
 HANG_SECONDS = 3.0
+Turns = Sequence[Mapping[str, Any]]
 CUT_HEADROOM = 1_000
 """What a cut body was announced to be longer than it is, in bytes."""
 
@@ -104,13 +105,14 @@ class Server(ThreadingHTTPServer):
         super().__init__(*given, **named)
         self.lock = threading.Lock()
         self.bills: dict[int, Bill] = {}
-        self.scripts: dict[int, Sequence[Mapping[str, Any]]] = {}
+        self.scripts: dict[int, tuple[Turns, Turns]] = {}
+        """Of each run: the agent's turns, the planner's."""
 
     def handle_error(self, *_given: Any) -> None:
         """A client that gave up is no error here."""
 
-    def begin(self, run: int) -> tuple[str | None, Sequence[Mapping[str, Any]]]:
-        """(the fault of the run's next call, its script)."""
+    def begin(self, run: int) -> tuple[str | None, tuple[Turns, Turns]]:
+        """(the fault of the run's next call, its scripts)."""
         with self.lock:
             bill = self.bills.setdefault(run, Bill())
             kind = answers.fault(self.seed, run, bill.calls)
@@ -118,7 +120,8 @@ class Server(ThreadingHTTPServer):
             if kind:
                 bill.faults.append(kind)
             if run not in self.scripts:
-                self.scripts[run] = story.tell(self.seed, run).script["turns"]
+                turns, planner = story.tell(self.seed, run), plan_story.tell(self.seed, run)
+                self.scripts[run] = turns.script["turns"], planner.script["planner"]
             return kind, self.scripts[run]
 
     def charge(self, run: int, model: str, into: int, out: int, *, told: bool) -> None:
@@ -148,13 +151,13 @@ class Handler(BaseHTTPRequestHandler):
         """`/v1/chat/completions`. The key tells the run: `sk-chaos-RUN`."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         run = int(self.headers["Authorization"].rpartition("-")[2])
-        kind, turns = self.server.begin(run)
+        kind, scripts = self.server.begin(run)
         if kind in answers.UNBILLED:
             pause = "0" if run % 2 else "0.05"
             body = json.dumps({"error": {"message": "chaos", "type": "chaos", "code": kind}}).encode()
             self._body(int(kind), body, {"Retry-After": pause})
             return
-        reply = answers.right(request, turns)
+        reply = answers.right(request, *scripts)
         if kind in answers.SPOILED:
             reply = answers.spoiled(kind, reply)
         reply = answers.bounded(request, reply)

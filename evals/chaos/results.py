@@ -53,11 +53,12 @@ def table(results: Iterable[Result]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def failures(results: Sequence[Result], seed: int) -> list[str]:
+def failures(results: Sequence[Result], seed: int, graph: str = "react") -> list[str]:
     """A line for each case that failed: what was wrong, and the command that repeats it."""
+    which = "" if graph == "react" else f" --graph {graph}"
     return [
         f"{result.case}: {'; '.join(f'{kind}: {what}' for kind, what in result.problems)}\n"
-        f"  repeat: ballast chaos --seed {seed} --case {result.case}"
+        f"  repeat: ballast chaos --seed {seed}{which} --case {result.case}"
         for result in results
         if result.problems
     ]

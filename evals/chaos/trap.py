@@ -6,15 +6,18 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-NODES = ("reason", "approve", "act", "sanitize", "compress_history", "finish")
+NODES = {
+    "react": ("reason", "approve", "act", "sanitize", "compress_history", "finish"),
+    "plan": ("plan", "execute", "approve", "compress_history", "join", "finish"),
+}
+"""By graph. `sanitize` of the plan graph cleans only what another graph left."""
 
-POINTS = (
-    *(f"{node}.{where}" for node in NODES for where in ("before", "inside", "after")),
+OF_ALL = (
     "effect.before",  # reserved in the ledger, not yet done
     "effect.after",  # done, not yet recorded
     "effect.recorded",
     "writes.before",
-    "writes.after",  # between a node's writes and the checkpoint
+    "writes.after",  # between the writes of a node, or of a plan's task, and the checkpoint
     "checkpoint.before",
     "checkpoint.after",
     "waiting",  # the run waits for a person, its process is still up
@@ -22,7 +25,12 @@ POINTS = (
     "decide.after",
     "round_trip",  # a database round trip, whichever it is: a random moment that repeats
 )
-"""Where a process can be killed by itself; a node's `after` is before its result is stored."""
+
+POINTS = {
+    graph: (*(f"{node}.{where}" for node in nodes for where in ("before", "inside", "after")), *OF_ALL)
+    for graph, nodes in NODES.items()
+}
+"""By graph, where a process can be killed by itself; a node's `after` is before its result is stored."""
 
 MOMENT = "moment"
 """Not a point: the process is killed from outside after a share of the undisturbed run's time."""

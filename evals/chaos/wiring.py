@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+from langgraph.graph import StateGraph
 from psycopg import AsyncConnection
 
 from app.lifespan import Opened
 from app.runs import Runs
 from evals.chaos.notices import post_notice
 from evals.chaos.trap import Trap
+from graph import plan_execute, react
 from graph.durable import DurableGraph, durable
-from graph.react import build
 from tools import office
 from tools.registry import ToolBox
 
@@ -33,17 +34,21 @@ class TrappedRuns(Runs):
     """Whether the model is asked for streams, as it is where a client watches the words come."""
 
     @cached_property
-    def graph(self) -> DurableGraph:
-        """The react graph, each node wrapped."""
+    def react(self) -> DurableGraph:
+        """See `Runs.react`."""
+        return self._trapped("react", react.build())
 
-        async def engine() -> Opened:
-            return self.opened
+    @cached_property
+    def plan(self) -> DurableGraph:
+        """See `Runs.plan`."""
+        return self._trapped("plan", plan_execute.build())
 
-        builder = build()
+    def _trapped(self, graph_name: str, builder: StateGraph[Any, Any, Any, Any]) -> DurableGraph:
+        """The graph, each node wrapped."""
         for name, spec in builder.nodes.items():
             node: Any = spec.runnable
             node.afunc = _trapped_node(name, node.afunc, self.trap)
-        graph = durable(builder, engine, name="react", checkpointer=self.opened.saver)
+        graph = durable(builder, self._engine, name=graph_name, checkpointer=self.opened.saver)
         if self.streams:
             _watch_words(graph)
         return graph
@@ -63,7 +68,7 @@ def set_trap(opened: Opened, trap: Trap) -> None:
     _around(approvals, "ask", trap, None, "approve.inside")
     _around(approvals, "apply", trap, "approve.inside", None)
     _around(approvals, "decide", trap, "decide.before", "decide.after")
-    _around(services.tools, "run", trap, "act.inside", "act.inside")
+    _around(services.tools, "run", trap, "{node}.inside", "{node}.inside")
     _wrap_models(services.models, trap)
     _wrap_ledger(opened.ledger, trap)
     _wrap_annotations(services.telemetry, trap)
@@ -87,10 +92,10 @@ def _around(owner: Any, name: str, trap: Trap, before: str | None, after: str | 
 
     async def wrapped(*given: Any, **named: Any) -> Any:
         if before:
-            trap.reach(before)
+            trap.reach(before.format(node=trap.node))
         result = await inner(*given, **named)
         if after:
-            trap.reach(after)
+            trap.reach(after.format(node=trap.node))
         return result
 
     setattr(owner, name, wrapped)

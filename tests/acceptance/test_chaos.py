@@ -1,4 +1,4 @@
-"""`ballast chaos` as CI runs it: at least 60 kills over every named point, and some of each other fault."""
+"""`ballast chaos` as CI runs it: at least 60 kills over every named point, some of each other fault, some of plans."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.acceptance.conftest import one_line
 Chaos = Callable[..., subprocess.CompletedProcess[str]]
 SECONDS = 600
 KILLS = 60
+PLAN_KILLS = 12
 
 
 @pytest.fixture
@@ -40,10 +41,23 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
     assert summary["failed"] == []
     assert done.returncode == 0
     assert rows["kill"]["struck"] >= KILLS
-    assert set(EVERYWHERE) <= struck
+    assert set(EVERYWHERE["react"]) <= struck
     assert all(rows[blow]["struck"] > 0 for blow in BLOWS)
     assert rows["model"]["cases"] == 12
     assert rows["kill"]["in doubt"] == rows["kill"]["surfaced"] > 0
+
+
+def test_nor_in_a_plan(chaos: Chaos) -> None:
+    done = chaos("--graph", "plan", "--kills", str(PLAN_KILLS), "--faults", "kill", "--json")
+
+    summary = json.loads(done.stdout)
+    [row] = summary["table"]
+    struck = {point for result in summary["cases"] for point in result["points"]}
+    assert (summary["failed"], summary["graph"], done.returncode) == ([], "plan", 0)
+    assert row["struck"] >= PLAN_KILLS
+    assert {"plan.inside", "execute.inside", "approve.inside"} <= struck
+    assert struck <= set(EVERYWHERE["plan"])
+    assert row["in doubt"] == row["surfaced"]
 
 
 def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
@@ -62,7 +76,7 @@ def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
     [
         (["--faults", "flood"], "'flood'"),
         (["--case", "kill"], "kill-17"),
-        (["--graph", "plan"], "react"),
+        (["--graph", "tree"], "use react or plan"),
         (["--kills", "-1"], "--kills"),
         (["--faults", "kill,model", "--kills", "0", "--runs", "0"], "nothing was tried"),
     ],

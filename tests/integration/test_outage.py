@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from evals.chaos.postgres import OwnPostgres, own_postgres
 from graph.errors import DatabaseUnavailable
 from services.settings import load
 from tests.integration.conftest import LIST, Script, calls, say
+from tests.integration.tools_bench import Bench
+from tools.base import Injected, tool
 
 
 @pytest.mark.parametrize("disturb", [OwnPostgres.restart, OwnPostgres.cut_all])
@@ -39,6 +42,27 @@ async def test_a_run_goes_on_and_completes(tmp_path: Path, script: Script, distu
             report = await run
 
             assert (report["outcome"], report["answer"], report["usage"]["iterations"]) == ("completed", "done", 61)
+
+
+@pytest.mark.parametrize(("idempotent", "reads"), [(True, 2), (False, 1)])
+async def test_a_tool_whose_connection_is_cut_reads_again_and_does_nothing_twice(
+    build: Callable[..., Bench], *, idempotent: bool, reads: int
+) -> None:
+    begun: list[str] = []
+
+    @tool(risk="low", untrusted_output=False, idempotent=idempotent)
+    async def look(context: Injected) -> str:
+        """Look."""
+        async with context.database() as connection:
+            begun.append("look")
+            query = "SELECT pg_terminate_backend(pg_backend_pid())" if len(begun) == 1 else "SELECT 1"
+            await connection.execute(query)
+        return "seen"
+
+    result = await build(look).run("look")
+
+    assert (result.ok, result.doubt is not None) == (idempotent, not idempotent)
+    assert len(begun) == reads
 
 
 async def test_a_database_that_takes_no_writes_is_named_at_once(runs: Runs, script: Script, database_url: str) -> None:

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from evals.chaos import story
+from evals.chaos import plan_story, story
 from evals.chaos.case import BLOWS, EVERYWHERE, STORIES, Strike, case, parse_id
 from evals.chaos.results import COLUMNS, Result, failures, table
-from evals.chaos.trap import POINTS, Trap
+from evals.chaos.trap import NODES, POINTS, Trap
 from graph.errors import BadSetting
 
 
@@ -18,14 +18,17 @@ def test_a_case_is_its_seed_and_its_id() -> None:
     assert parse_id(case(5, "kill", 17).id) == ("kill", 17)
 
 
-def test_cases_in_a_row_go_through_every_point() -> None:
-    assert [case(1, "kill", number).strikes[0].point for number in range(len(EVERYWHERE))] == list(EVERYWHERE)
+@pytest.mark.parametrize("graph", NODES)
+def test_cases_in_a_row_go_through_every_point(graph: str) -> None:
+    everywhere = EVERYWHERE[graph]
+    assert [case(1, "kill", number, graph).strikes[0].point for number in range(len(everywhere))] == list(everywhere)
 
 
-def test_blows_go_through_every_point_and_every_kind() -> None:
-    blows = [case(1, "postgres", number).strikes[0] for number in range(len(POINTS))]
+@pytest.mark.parametrize("graph", NODES)
+def test_blows_go_through_every_point_and_every_kind(graph: str) -> None:
+    blows = [case(1, "postgres", number, graph).strikes[0] for number in range(len(POINTS[graph]))]
 
-    assert {blow.point for blow in blows} == set(POINTS)
+    assert {blow.point for blow in blows} == set(POINTS[graph])
     assert {blow.blow for blow in blows} == set(BLOWS)
 
 
@@ -50,6 +53,19 @@ def test_every_story_reads_asks_acts_and_folds(number: int) -> None:
     assert {"post_notice", "send_email", "place_order", "get_order"} <= {call["name"] for call in calls}
     assert {"approve", "reject"} == set(decided)
     assert len(calls) > story.KEEP_TOOL_RESULTS * 2
+
+
+@pytest.mark.parametrize("number", range(STORIES))
+def test_every_plan_reads_asks_acts_and_repeats_itself(number: int) -> None:
+    [turn] = plan_story.tell(1, number).script["planner"]
+    tasks = turn["tool_calls"][0]["args"]["tasks"]
+    decided = {story.decision(one["tool"], one["args"])["type"] for one in tasks if one["tool"] == "place_order"}
+    said = [one["args"]["text"] for one in tasks if one["tool"] == "post_notice"]
+
+    assert plan_story.tell(1, number) == plan_story.tell(1, number)
+    assert {"post_notice", "send_email", "place_order", "get_order", "react"} <= {one["tool"] for one in tasks}
+    assert decided == {"approve", "reject"}
+    assert len(said) > len(set(said))
 
 
 def test_the_trap_springs_once() -> None:
@@ -83,6 +99,7 @@ def test_a_failure_names_the_command_that_repeats_it() -> None:
 
     assert "ballast chaos --seed 9 --case kill-3" in line
     assert "stuck: x" in line
+    assert "--seed 9 --graph plan --case kill-3" in failures([LOST], 9, "plan")[0]
 
 
 def test_a_result_survives_its_json() -> None:

@@ -48,6 +48,14 @@ def test_the_conversation_alone_tells_how_far_it_is() -> None:
     assert "Folded" in folded.content
 
 
+def test_a_planner_is_answered_with_a_plan_and_its_sub_tasks_with_the_script() -> None:
+    planner = [{"tool_calls": [{"name": "plan", "args": {"tasks": []}}]}]
+    asked = {**TOOLS, "messages": [ASKED], "tools": [{"function": {"name": "plan"}}]}
+
+    assert [call["function"]["name"] for call in answers.right(asked, TURNS, planner).calls] == ["plan"]
+    assert len(answers.right({**TOOLS, "messages": [ASKED]}, TURNS, planner).calls) == 2
+
+
 @pytest.mark.parametrize("kind", answers.SPOILED)
 def test_a_spoiled_reply_is_another_one(kind: str) -> None:
     reply = answers.right({**TOOLS, "messages": [ASKED]}, TURNS)

@@ -80,6 +80,38 @@ def test_results_are_compared_behind_their_calls() -> None:
     assert compare(one, other, {}, 1) == []
 
 
+READ = {"id": "t1", "tool": "list_mail", "stands": "done", "text": "no mail"}
+POSTED = {"id": "t2", "tool": "post_notice", "stands": "done", "text": "posted: hi"}
+PLANNED = replace(WHOLE, tasks=[READ, POSTED])
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({}, []),
+        ({"tasks": [POSTED, READ]}, []),
+        ({"messages": [{**CALL, "calls": []}, {**CALL, "text": "", "calls": CALL["calls"]}, RESULT]}, ["lost"]),
+        ({"messages": []}, []),  # folded away
+        ({"messages": [CALL]}, ["lost"]),
+        ({"messages": [RESULT]}, ["lost"]),
+        ({"tasks": [{**READ, "text": "two mails"}, POSTED]}, ["lost"]),
+        ({"tasks": [{**READ, "stands": "open"}, POSTED]}, ["lost"]),
+        ({"tasks": [READ]}, ["lost"]),
+    ],
+)
+def test_of_a_plan_each_task_must_stand_as_it_did_whenever_it_ran(change: dict[str, Any], kinds: list[str]) -> None:
+    assert [problem.kind for problem in compare(replace(PLANNED, **change), PLANNED, {}, 1)] == kinds
+
+
+@pytest.mark.parametrize(("stands", "kinds"), [("done", []), ("failed", ["lost"])])
+def test_a_task_that_was_in_doubt_may_be_told_in_other_words(stands: str, kinds: list[str]) -> None:
+    asked = {"tool": "post_notice", "args": {"text": "hi"}, "status": "done", "effect_key": "k1"}
+    told = {**POSTED, "stands": stands, "text": "This happened, as a person found."}
+    ended = replace(PLANNED, approvals=[ORDERED, asked], tasks=[READ, told])
+
+    assert [problem.kind for problem in compare(ended, PLANNED, {"k1": "post_notice"}, 1)] == kinds
+
+
 def test_an_effect_in_doubt_must_reach_a_person() -> None:
     assert _kinds(WHOLE, {"k1": "post_notice"}) == ["in doubt"]
 
