@@ -92,6 +92,8 @@ class Runs:
         await self._check(snapshot, context)
         message = HumanMessage(task, id=uuid4().hex)
         chosen = self.graphs[graph]
+        if plan_only and (snapshot.values.get("calls") or snapshot.values.get("untrusted")):
+            raise BadSetting(f"thread {thread_id} has calls to run first: go on with 'ballast resume {thread_id}'")
         if chosen is self.plan and next_nodes(snapshot):
             await self._make_way(snapshot, plan_only=plan_only)
         return await self._stream(chosen, {"messages": [message]}, _config(thread_id), context, plan_only=plan_only)

@@ -50,6 +50,9 @@ UNCLEAR = (
     "resume by interrupt id, or from the checkpoint you were shown"
 )
 
+TASKS = "execute"
+"""The node whose tasks are stored one by one."""
+
 TAKEN_EARLIER = "an answer of someone who was identified is taken where it arrives (app/answers.py), not by the run"
 """Only there is it asked whether they may give it: what comes past it is no answer."""
 
@@ -122,7 +125,11 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
                 "durability": "sync" if saver else None,
             }
             held["configurable"][EXPLICIT] = run.explicit
-            async for chunk in stream(input, {**held, "recursion_limit": SUPER_STEPS}, **options):
+            within: Any = {**held, "recursion_limit": SUPER_STEPS}
+            if saver and thread_id and client_input.task_in(input) is not None and await self._has_tasks(held):
+                async for chunk in stream(None, within, **{**options, "interrupt_after": [TASKS]}):
+                    yield chunk
+            async for chunk in stream(input, within, **options):
                 yield chunk
 
     async def abulk_update_state(
@@ -143,6 +150,16 @@ class DurableGraph(CompiledStateGraph[State, Context, Input, State]):
         if checked and len(checked[0]) == 1 and checked[0][0].as_node == END:
             checked[0] = [await self._ended(config)]
         return await super().abulk_update_state(config, checked)
+
+    async def _has_tasks(self, config: RunnableConfig) -> bool:
+        """Whether the thread was cut off in the tasks of a plan.
+
+        What they gave is stored beside their checkpoint, which a message would leave behind: those that read would
+        read again, and an effect made of other results would be another one. So they end first.
+        """
+        if TASKS not in self.nodes or config["configurable"].get("checkpoint_id"):
+            return False
+        return TASKS in [task.name for task in (await self.aget_state(config)).tasks]
 
     async def _check_own(self, records: RunRecords, thread_id: str) -> None:
         """Refuse to go on with what another graph began: its nodes are not here, so nothing would run."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,18 +12,17 @@ from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langgraph.runtime import Runtime
 
 from graph.context import LocalContext, Run, limits_by_tool
-from graph.plan import Estimate, Task, TaskResult
-from graph.state import Call, State, Usage
+from graph.plan import Task, TaskResult
+from graph.state import Call, Outcome, State, Usage
 from graph.tools import Step
 from nodes.attempt import Attempt
 from nodes.caps import Caps
 from nodes.flight import Flight
 from nodes.released import allowed
 from nodes.results import count_calls
+from services.admission import estimated
 from services.budget import budget_of, no_room_for_calls
 from services.totals import before
-
-ONE_CALL = Estimate(calls=1, tokens=0, cost_usd=0.0)
 
 
 async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
@@ -39,8 +39,6 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     released, held, faults = await allowed(ready, services, thread_id)
     results = {**state.get("results", {}), **_settled(state)}
     tasks = _to_run(state, ready, _ids(stay), results)
-    if stop := _no_room([one for one in tasks if one["call_id"] not in _ids(held)], released, state["usage"], context):
-        return {**stop, "calls": [*released, *held, *stay], "results": results}
     usage = state["usage"].copy()
     budget = budget_of(runtime, "execute", context, usage, before(state))
     seconds = context.max_seconds - usage["seconds"]
@@ -57,7 +55,12 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             counts=dict(state.get("intents", {})),
             doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
             writes=writes,
-            caps=Caps(limits=limits_by_tool(context.tool_limits), taken=_taken(state, tasks, results)),
+            stop=partial(_stop, counted=_in_doubt(calls), usage=state["usage"], context=context),
+            caps=Caps(
+                limits=limits_by_tool(context.tool_limits),
+                made=Counter(state["usage"]["by_tool"]),
+                taken=_taken(state, tasks, results),
+            ),
         )
         attempts = await flight.run_all(tasks)
     services.telemetry.annotate(tasks=_stand(tasks, attempts))
@@ -98,20 +101,40 @@ def _to_run(state: State, ready: Sequence[Call], waiting: set[str], results: Map
         for call in ready
         if call["id"] not in planned
     ]
-    doubted = {call["id"] for call in ready if "effect_key" in call}
-    return sorted(tasks, key=lambda task: task["call_id"] not in doubted)
+    doubted = _in_doubt(ready)
+    return sorted(_each_once(tasks), key=lambda task: task["call_id"] not in doubted)
 
 
-def _no_room(tasks: Sequence[Task], released: Sequence[Call], usage: Usage, context: LocalContext) -> dict[str, Any]:
+def _each_once(tasks: Sequence[Task]) -> Iterator[Task]:
+    """An edited state may list a task twice: what let it run lets it run once."""
+    seen: set[str] = set()
+    for task in tasks:
+        if seen.isdisjoint((task["id"], task["call_id"])):
+            yield task
+        seen |= {task["id"], task["call_id"]}
+
+
+def _in_doubt(calls: Sequence[Call]) -> set[str]:
+    """Ids of those that were counted when they were first made."""
+    return {call["id"] for call in calls if "effect_key" in call}
+
+
+def _stop(
+    tasks: Sequence[Task], made: int, *, counted: set[str], usage: Usage, context: LocalContext
+) -> tuple[Outcome, str] | None:
     """How the run ends when its limit on calls leaves no room for these: an edit may have lowered it since."""
-    counted = {call["id"] for call in released if "effect_key" in call}
-    more = sum(task.get("estimate", ONE_CALL)["calls"] for task in tasks if task["call_id"] not in counted)
-    return no_room_for_calls(more, usage, context) if more else {}
+    more = sum(estimated(task, _free)["calls"] for task in tasks if task["call_id"] not in counted)
+    stop = no_room_for_calls(more, {**usage, "tool_calls": usage["tool_calls"] + made}, context) if more else {}
+    return (stop["outcome"], stop["reason"]) if stop else None
+
+
+def _free(_prompt_tokens: int, _reply_tokens: int) -> float:
+    return 0.0
 
 
 def _taken(state: State, tasks: Sequence[Task], results: Mapping[str, TaskResult]) -> Counter[str]:
     """Calls by tool: those that were made, and those that the plan's own tasks still make."""
-    counted = {call["id"] for call in state.get("calls", []) if "effect_key" in call}
+    counted = _in_doubt(state.get("calls", []))
     open_tasks = {task["call_id"]: task for task in (*state.get("tasks", []), *tasks) if task["id"] not in results}
     more = Counter(task["tool"] for call_id, task in open_tasks.items() if call_id not in counted)
     return Counter(state["usage"]["by_tool"]) + more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,7 +15,7 @@ from langgraph.func import task as durable_task
 from graph.context import LocalContext, Run
 from graph.plan import SUBTASK, Task, TaskResult
 from graph.records import Watch
-from graph.state import Call
+from graph.state import Call, Outcome
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
 from nodes.caps import Caps
@@ -23,6 +23,7 @@ from nodes.released import doubtful
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
 from nodes.slots import Slots
+from nodes.sort_calls import OVER
 from nodes.subtask import Agent
 from services.budget import RunBudget
 from services.references import Missing, Results
@@ -52,10 +53,14 @@ class Flight:
     """On single tools, with the calls of the plan's own tasks set aside."""
     writes: Watch
     """Where what ended is stored."""
+    stop: Callable[[Sequence[Task], int], tuple[Outcome, str] | None]
+    """How the run ends when its limits leave no room for these tasks after so many calls of this pass."""
+    _stopped: tuple[Outcome, str] | None = None
     _lines: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _begun: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     """Of each effect the occurrences of this pass. What was stored of them may be the later one alone."""
     _slots: Slots = field(init=False)
+    _places: dict[str, int] = field(default_factory=dict)
     _ended: dict[str, asyncio.Future[Attempt]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,6 +85,7 @@ class Flight:
 
         stored: Any = durable_task(name="task")  # Any: its types know no closures, and give two kinds of futures
         run = stored(one)
+        self._places = {task["id"]: place for place, task in enumerate(tasks)}
         for task in tasks:
             future = run(task)
             future.add_done_callback(lambda _, known=told[task["id"]]: known.set())
@@ -93,6 +99,11 @@ class Flight:
                 self.held.pop(task["call_id"], None)
                 if task["tool"] == SUBTASK:
                     self.caps.taken.update(before.get("made", []))
+        stored = [self._ended[task["id"]].result() for task in tasks if self._ended[task["id"]].done()]
+        made = [name for attempt in stored for name in attempt.get("made", [])]
+        self.caps.made.update(made)
+        left = [task for task in tasks if not self._ended[task["id"]].done() and task["call_id"] not in self.held]
+        self._stopped = self.stop(left, len(made))
         self.doubted |= {self._digest(call) for call in self.held.values() if "effect_key" in call}
         go.set()
         # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
@@ -115,27 +126,40 @@ class Flight:
     async def _attempt(self, task: Task) -> Attempt:
         if call := self.held.get(task["call_id"]):
             return {"call": call}
-        for need in task["needs"]:
-            if need in self._ended:
-                await self._ended[need]
-            if need not in self.results or self.results[need]["stands"] != "done":
-                return {}
-        if call := self.released.get(task["call_id"]):
+        call = self.released.get(task["call_id"])
+        if self._stopped:
+            return {**({"call": call} if call else {}), "stopped": self._stopped}
+        if not await self._inputs_done(task):
+            return {}
+        if call:
             return await self._run(call)
-        if task["tool"] == SUBTASK:
-            agent = Agent(
-                run=self.run,
-                context=self.context,
-                step=self.step,
-                budget=self.budget,
-                slots=self._slots,
-                caps=self.caps,
-            )
-            return await agent.work(task, self.results)
+        return await (self._subtask(task) if task["tool"] == SUBTASK else self._new(task))
+
+    async def _subtask(self, task: Task) -> Attempt:
+        agent = Agent(
+            run=self.run,
+            context=self.context,
+            step=self.step,
+            budget=self.budget,
+            slots=self._slots,
+            caps=self.caps,
+        )
+        return await agent.work(task, self.results)
+
+    async def _new(self, task: Task) -> Attempt:
         made = await self._made(task)
         if "result" in made or made["call"]["status"] == "ask":
             return made
         return {"new": True, **await self._run(made["call"], new=True)}
+
+    async def _inputs_done(self, task: Task) -> bool:
+        """Whether all the task needs is there, once what of it runs in this pass has ended."""
+        for need in task["needs"]:
+            if self._places.get(need, self._places[task["id"]]) < self._places[task["id"]]:
+                await self._ended[need]  # one behind it is not waited for: an edited state may have them in a circle
+            if need not in self.results or self.results[need]["stands"] != "done":
+                return False
+        return True
 
     async def _made(self, task: Task) -> Attempt:
         """The task's call, what it refers to filled in."""
@@ -147,6 +171,8 @@ class Flight:
         found = await self.run.services.tools.assess(task["tool"], args)
         if found.error:
             return failed({**call, "args": args}, found.error)
+        if (limit := self.caps.begin(task["tool"], found.max_calls)) is not None:
+            return failed({**call, "args": args}, OVER.format(name=task["tool"], limit=limit))
         call = {**call, "args": found.args, "risk": found.risk, "reason": found.reason}
         return {"call": {**call, "status": "ready" if found.risk == "low" else "ask"}, "new": True}
 

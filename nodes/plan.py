@@ -47,14 +47,15 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     services.telemetry.annotate(
         tasks=[[one["id"], one["tool"], one["needs"]] for one in found.tasks], faults=found.faults
     )
-    if found.faults and not ended:
+    asked = request_id(state["messages"])
+    if found.faults and (not ended or state.get("planned_for") != asked):
         why = "no plan was admitted: " + "; ".join(found.faults)
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
     update: dict[str, Any] = {
         **new,
         "tasks": [*(one for one in state.get("tasks", []) if one["id"] in ended), *found.tasks],
         "results": ended,
-        "planned_for": request_id(state["messages"]),
+        "planned_for": asked,
     }
     if found.faults:  # it is answered from what was reached
         update["replans"] = MOST_REPLANS
@@ -88,7 +89,7 @@ async def _planned(asking: Asking, prompt: Sequence[BaseMessage], ended: dict[st
         asking.begin()
         reply = await asking.reply([*prompt, *prompts.sent_back(faults)])
         try:
-            tasks = read_plan(reply.message, ended, may_be_empty=bool(ended))
+            tasks = read_plan(reply.message, ended)
         except Unreadable as unreadable:
             faults = unreadable.faults
             continue

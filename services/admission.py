@@ -68,7 +68,14 @@ def _spending(tasks: Sequence[Task], room: Room) -> list[str]:
     tokens = sum(one["tokens"] for one in estimates) + ANSWER_TOKENS
     cost = sum(one["cost_usd"] for one in estimates) + room.usd(0, ANSWER_TOKENS)
     calls_left = max(room.context.max_tool_calls - room.usage["tool_calls"], 0)
+    passes = 1 + sum(task["tool"] == SUBTASK for task in tasks)
+    passes_left = max(room.context.max_iterations - room.usage["iterations"], 0)
     said = []
+    if passes > passes_left:
+        said.append(
+            f"iterations: its sub-tasks and the answer take {passes:,} at least, {passes_left:,} are left: "
+            f"{passes - passes_left:,} too many"
+        )
     if calls > calls_left:
         said.append(f"tool calls: the plan makes {calls:,}, {calls_left:,} are left: {calls - calls_left:,} too many")
     if tokens > left.tokens:

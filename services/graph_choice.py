@@ -28,7 +28,10 @@ _BACK = re.compile(
     r"if|unless|whether|until|depending|otherwise|accordingly|based on|then|after(?:wards)?|next|each|every)\b",
     re.IGNORECASE,
 )
+_BLANKS = re.compile(r"\s{2,}")
 _NAMED = re.compile(r"\S*[/.\d]\S*")
+READ_CHARS = 4_000
+"""How much of a request is read."""
 LEAST = 2
 """Things side by side that are worth a plan."""
 
@@ -43,6 +46,7 @@ class Choice:
 
 def choice(request: str) -> Choice:
     """`plan` for a list, or for several parts of which none needs another; else `react`."""
+    request = _BLANKS.sub(lambda run: "\n" if "\n" in run[0] else " ", request[:READ_CHARS])
     items = len(_ITEM.findall(request))
     parts = [_LEAD.sub("", part) for part in _PARTS.split(_ITEM.sub("\n", request)) if part.strip()]
     alone = [part for part in parts if not _BACK.search(part)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from graph.plan import Task
+from graph.plan import Task, TaskResult
 from services.references import TASK_ID, references
 
 PLAN = "plan"
@@ -30,6 +30,9 @@ DEEPEST = 50
 _FIELDS = {"id", "tool", "args", "needs"}
 
 
+NONE_ENDED: Mapping[str, TaskResult] = {}
+
+
 class Unreadable(Exception):
     """The reply is no plan. `faults` has a line for each thing that is wrong with it."""
 
@@ -44,8 +47,10 @@ def told(faults: Sequence[str]) -> list[str]:
     return [*(fault[:FAULT_CHARS] for fault in faults[:TOLD]), *more]
 
 
-def read_plan(reply: AIMessage, ended: Collection[str] = (), *, may_be_empty: bool = False) -> list[Task]:
-    """The tasks, each behind all it needs. They may need those that `ended` before, and have none of their ids.
+def read_plan(reply: AIMessage, ended: Mapping[str, TaskResult] = NONE_ENDED) -> list[Task]:
+    """The tasks, each behind all it needs; once some have `ended` before, there may be none.
+
+    They have no id of those that ended, and may need those of them that are done.
 
     Raises:
         Unreadable: the reply makes no plan, or one that can't be run in any order.
@@ -55,7 +60,7 @@ def read_plan(reply: AIMessage, ended: Collection[str] = (), *, may_be_empty: bo
         said = " ".join(str(reply.text).split())[:SAID_CHARS].rstrip(".")
         raise Unreadable(f"answer by calling {PLAN} once, and nothing else" + (f"; it said: {said}" if said else ""))
     listed = calls[0]["args"].get("tasks")
-    if may_be_empty and listed == []:
+    if ended and listed == []:
         return []
     if not isinstance(listed, list) or not listed:
         raise Unreadable("the plan has no tasks: give at least one")
@@ -67,7 +72,7 @@ def read_plan(reply: AIMessage, ended: Collection[str] = (), *, may_be_empty: bo
         raise Unreadable(*(f"{name}: several tasks have this id" for name in twice))
     if taken := [name for one in listed if (name := one["id"]) in ended]:
         raise Unreadable(*(f"{name}: an earlier task has this id, take another" for name in taken))
-    known = {one["id"] for one in listed} | set(ended)
+    known = {one["id"] for one in listed} | {name for name, one in ended.items() if one["stands"] == "done"}
     tasks = [_task(one, reply.id or "") for one in listed]
     if faults := [fault for task in tasks for fault in _unmet(task, known)]:
         raise Unreadable(*faults)

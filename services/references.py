@@ -17,6 +17,16 @@ TASK_ID = re.compile(r"[^\W\d][\w-]{0,63}")
 
 _PLACE = rf"(?P<task>{TASK_ID.pattern})(?P<path>(?:\.[\w-]+)*)"
 _WHOLE, _WITHIN = re.compile(rf"\$(?:{_PLACE})"), re.compile(rf"\$\{{{_PLACE}\}}")
+_KINDS = {
+    dict: "an object without it",
+    list: "a list",
+    str: "a text",
+    bool: "true or false",
+    type(None): "nothing",
+    int: "a number",
+    float: "a number",
+}
+"""What JSON makes, in words."""
 _INDEX = re.compile(r"[0-9]{1,9}")
 MOST_CHARS = 1_000_000
 """Longest text that references may grow an argument to."""
@@ -93,8 +103,8 @@ class Results:
             elif isinstance(value, dict) and name in value:
                 value = value[name]
             else:
-                there = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
-                raise Missing(f"{reference}: {reference.task} gave no {name[:50]!r}, only {there[:200] or 'nothing'}")
+                # What there is instead may be a stranger's words, and this line stands among our own.
+                raise Missing(f"{reference}: {reference.task} gave no {name[:50]!r}, but {_KINDS[type(value)]}")
         return value
 
     def _fields(self, reference: Reference) -> Any:
