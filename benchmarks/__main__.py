@@ -22,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 
 from app import loop
 from benchmarks.costs import Costs, costs
+from benchmarks.histories import ITERATIONS, histories
 from benchmarks.inbox import inbox
 from benchmarks.ours import open_ours
 from benchmarks.peer import Run, open_peer
@@ -142,13 +143,19 @@ def table(peer: Figures, ours: Figures, own: Costs) -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
+def histories_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    """One history twice."""
+    lines = ["| figure | never folded | folded | to reach |", "|---|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
 def people_table(rows: Sequence[tuple[str, str, str]]) -> str:
     """What no peer has, so against what it has to reach only."""
     lines = ["| figure | Ballast | to reach |", "|---|---|---|"]
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def report(rows: str, plan_tables: str, people_rows: str) -> str:
+def report(rows: str, plan_tables: str, history_rows: str, people_rows: str) -> str:
     """results.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
@@ -159,6 +166,9 @@ def report(rows: str, plan_tables: str, people_rows: str) -> str:
         "## Plans\n\n"
         f"{PLANS}\n\n"
         f"{plan_tables}\n\n"
+        "## Long histories\n\n"
+        f"{ITERATIONS} reads of 2 KB in one run of `react`, by default settings; tokens are estimated from above.\n\n"
+        f"{history_rows}\n\n"
         "## People in the loop\n\n"
         "Real processes on the same cores: one `ballast worker`, `langgraph dev`, Postgres, and what drives them.\n\n"
         f"{people_rows}\n\n"
@@ -180,13 +190,15 @@ async def main() -> None:
             await measure(ours)
         own = await costs(_schema(server, "costs"))
         plan_tables = await plans(_schema(server, "plans"), _schema(server, "plans_peer"), Path(home))
+        with_histories = await histories(_schema(server, "histories"), Path(home))
         with_people = [
             *await people(_schema(server, "people"), Path(home)),
             *await inbox(_schema(server, "inbox"), Path(home)),
         ]
     rows, people_rows = table(peer, ours, own), people_table(with_people)
-    print(rows, plan_tables, people_rows, sep="\n\n")
-    RESULTS.write_text(report(rows, plan_tables, people_rows))
+    history_rows = histories_table(with_histories)
+    print(rows, plan_tables, history_rows, people_rows, sep="\n\n")
+    RESULTS.write_text(report(rows, plan_tables, history_rows, people_rows))
 
 
 def _schema(url: str, name: str) -> str:

@@ -14,6 +14,10 @@ Failure = Literal["rate_limit", "timeout", "server_error", "malformed_json", "em
 """How a turn goes wrong. The first four raise, the last two are replies nobody can use."""
 
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where there is one: a plan of a thousand tasks takes the other a second."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
@@ -90,7 +94,7 @@ def read_script(file: Path) -> Script:
         BadSetting: one line with the file, the turn (counted from 1) and the field.
     """
     try:
-        data = yaml.safe_load(file.read_text("utf-8"))
+        data = yaml.load(file.read_text("utf-8"), LOADER)  # noqa: S506 - both are safe loaders
     except OSError as error:
         raise BadSetting(f"can't read script {file}: {error.strerror or error}") from None
     except UnicodeDecodeError:

@@ -52,7 +52,17 @@ async def test_both_graphs_are_offered_with_their_schemas_and_drawings(desk: Des
         schemas: Any = await client.assistants.get_schemas(found["plan"])
 
     nodes = {str(node["id"]) for node in graph["nodes"]}
-    assert nodes == {"__start__", "__end__", "plan", "execute", "approve", "sanitize", "join", "finish"}
+    assert nodes == {
+        "__start__",
+        "__end__",
+        "plan",
+        "execute",
+        "approve",
+        "sanitize",
+        "compress_history",
+        "join",
+        "finish",
+    }
     joined = {(edge["source"], edge["target"]) for edge in graph["edges"]}
     assert {("plan", "execute"), ("execute", "approve"), ("execute", "plan"), ("join", "finish")} <= joined
     assert list(schemas["input_schema"]["properties"]) == ["messages"]
@@ -63,7 +73,7 @@ async def test_both_graphs_are_offered_with_their_schemas_and_drawings(desk: Des
 async def test_a_plan_is_streamed_as_its_tasks_end(desk: Desk) -> None:
     """What a page that follows a run sees of it."""
     path = desk.folder / "streamed.yaml"
-    plan = {"tool_calls": [{"name": "plan", "args": {"tasks": HELD[::2]}}]}
+    plan = {"tool_calls": [{"name": "plan", "args": {"tasks": [task("mail", "list_mail"), HELD[2]]}}]}
     path.write_text(yaml.safe_dump({"turns": [{"content": "All done."}], "planner": [plan]}))
     asked: Any = {"messages": [{"role": "user", "content": "go"}]}
     context = {"model": f"scripted:{path}"}

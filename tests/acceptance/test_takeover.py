@@ -55,7 +55,7 @@ def test_a_thread_of_a_newer_version_is_refused_by_name_and_the_others_go_on(
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute(NEWER)
 
-    one_line(ballast(*command), 2, "thread newer has state version 99, this Ballast reads 1 to 2: update Ballast")
+    one_line(ballast(*command), 2, "thread newer has state version 99, this Ballast reads 1 to 3: update Ballast")
 
     listed: list[dict[str, Any]] = json.loads(ballast("threads", "--json").stdout)
     assert {row["thread_id"] for row in listed} == {"newer", "ours"}

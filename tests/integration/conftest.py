@@ -36,7 +36,8 @@ def script(tmp_path: Path, workspace: Path) -> Script:
 
     def write(*turns: dict[str, Any], lists: dict[str, Any] | None = None, **fields: Any) -> LocalContext:
         path = tmp_path / f"script{next(count)}.yaml"
-        path.write_text(yaml.safe_dump({"turns": list(turns), **(lists or {})}))
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        path.write_text(yaml.dump({"turns": list(turns), **(lists or {})}, Dumper=dumper))
         return LocalContext(model=f"scripted:{path}", workspace=workspace, **fields)
 
     return write

@@ -111,8 +111,8 @@ def _now(seconds: float) -> int:
     ("claims", "why"),
     [
         ({"exp": _now(-LEEWAY_S - 5)}, "expired"),
-        ({"nbf": _now(LEEWAY_S + 600)}, "not yet valid"),
-        ({"iat": _now(LEEWAY_S + 600)}, "not yet valid"),
+        ({"nbf": _now(LEEWAY_S + 86_400)}, "not yet valid"),
+        ({"iat": _now(LEEWAY_S + 86_400)}, "not yet valid"),
         ({"aud": "another"}, "Audience doesn't match"),
         ({"aud": ["another", "third"]}, "Audience doesn't match"),
         ({"aud": None}, 'missing the "aud" claim'),
