@@ -12,6 +12,8 @@ TOOLS: tuple[Tool, ...] = (
     *("look", "look", "look", "narrow", "outside", "broken", "note", "note", "note"),
     *("spoil", "shaky", "buy", "buy", "buy", "erase", "react"),
 )  # as often as they come
+WIDE: tuple[Tool, ...] = ("narrow", "look", "outside", "note", "buy")
+"""Of plans whose tasks hardly need each other."""
 MOST_TASKS = 25
 ALL = 99
 
@@ -92,8 +94,10 @@ def written(task: Task) -> dict[str, Any]:
 def cases(draw: st.DrawFn, *, killed: bool = False) -> Case:
     """Any case; or any in which the first processes are killed."""
     tasks: list[Task] = []
+    wide = draw(st.sampled_from(range(4))) == 0
     for position in range(draw(st.sampled_from(range(1, MOST_TASKS + 1)))):
-        tasks.append(draw(_tasks(f"t{position}", [one["id"] for one in tasks])))
+        alone = wide and draw(st.sampled_from(range(4))) > 0
+        tasks.append(draw(_tasks(f"t{position}", [] if alone else [one["id"] for one in tasks], wide=wide)))
     first = [one["id"] for one in tasks if one["tool"] == "look" and not needs_of(one)][:3]
     return Case(
         tasks=tasks,
@@ -110,8 +114,8 @@ def cases(draw: st.DrawFn, *, killed: bool = False) -> Case:
 
 
 @st.composite
-def _tasks(draw: st.DrawFn, name: str, earlier: list[str]) -> Task:
-    tool = draw(st.sampled_from(TOOLS))
+def _tasks(draw: st.DrawFn, name: str, earlier: list[str], *, wide: bool = False) -> Task:
+    tool = draw(st.sampled_from(WIDE if wide else TOOLS))
     some = st.sampled_from(earlier) if earlier else None
     needs = draw(st.lists(some, max_size=2, unique=True)) if some is not None and draw(st.booleans()) else []
     answers = {
@@ -147,7 +151,7 @@ def _kills(*, clean: bool) -> st.SearchStrategy[Kill]:
     on: st.SearchStrategy[Any] = st.sampled_from(["write", "write", "begin", "happened", "end", "late"])
     stops = st.sampled_from([False, False, True]) if clean else st.just(value=False)
     return st.builds(
-        lambda on, nth, stop: Kill(on=on, nth=nth, clean=stop and on != "late"),
+        lambda on, nth, stop: Kill(on=on, nth=1 + nth // 4 if on == "late" else nth, clean=stop and on != "late"),
         on,
         st.sampled_from(range(1, 21)),
         stops,

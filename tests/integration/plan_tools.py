@@ -15,6 +15,8 @@ from graph.errors import ToolFailed
 from tools.base import Injected, tool
 
 Entry = dict[str, Any]
+LONG = 20
+"""Turns of the event loop that calls which come at once certainly overlap."""
 
 
 class Log:
@@ -94,7 +96,7 @@ def _reads(log: Log) -> list[BaseTool]:
     @tool(risk="low", untrusted_output=False, idempotent=True, at_once=2)
     async def narrow(label: str, about: Any = None, pace: int = 0) -> str:
         """Look up what two at a time may ask."""
-        return await _read("narrow", label, about, pace)
+        return await _read("narrow", label, about, pace + LONG)
 
     @tool(risk="low", untrusted_output=True, idempotent=True)
     async def outside(label: str, about: Any = None, pace: int = 0) -> str:

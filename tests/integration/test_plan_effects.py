@@ -214,3 +214,63 @@ async def test_a_sub_tasks_calls_count_towards_the_limits_on_single_tools(
 
     assert (report["outcome"], desk.calls("lookup")) == ("completed", ["own", "sub0", "late"])
     assert report["usage"]["tool_calls"] == 3
+
+
+@pytest.mark.parametrize("kind", ["done", "reject"])
+async def test_a_call_that_was_let_go_is_asked_about_again_when_the_rules_are_tighter_now(
+    script: Script, services: Opened, desk: Desk, kind: str
+) -> None:
+    tighter: list[str] = []
+
+    @tool(
+        risk="high",
+        untrusted_output=False,
+        idempotent=False,
+        raise_risk=lambda item: ("critical", "not any more") if item in tighter else None,
+    )
+    async def order(item: str) -> str:
+        """Order something.
+
+        Args:
+            item: What.
+        """
+        raise AssertionError(f"ordered {item}")
+
+    runs = runs_at(desk, services, order)
+    tasks = [task("a", "order", item="lamp"), task("n", "note", "a", text="n"), task("o", "note", text="o")]
+    context = script(say("Done."), lists={"planner": [plan(*tasks)]})
+    [row] = (await runs.start("go", thread_id="t", context=context, graph="plan"))["approvals"]
+    await decide(services, row["id"], "approve")
+    tighter.append("lamp")
+
+    report = await runs.resume("t", context=Context())
+
+    [again] = [row for row in report["approvals"] if row["status"] == "pending"]
+    assert (again["risk"], again["reason"]) == ("critical", "not any more")
+    await decide(services, again["id"], kind)
+    assert (await runs.resume("t", context=Context()))["outcome"] == "completed"
+    assert desk.calls("note") == (["o", "n"] if kind == "done" else ["o"])
+
+
+async def test_a_call_that_was_let_go_fails_when_its_tool_is_gone(
+    runs: Runs, script: Script, services: Opened, desk: Desk
+) -> None:
+    @tool(risk="high", untrusted_output=False, idempotent=False)
+    async def order(item: str) -> str:
+        """Order something.
+
+        Args:
+            item: What.
+        """
+        raise AssertionError(f"ordered {item}")
+
+    lists = {"planner": [plan(task("a", "order", item="lamp"), task("n", "note", "a", text="n")), plan()]}
+    before = runs_at(desk, services, order)
+    report = await before.start("go", thread_id="t", context=script(say("Done."), lists=lists), graph="plan")
+    await decide(services, report["approvals"][0]["id"], "approve")
+
+    await runs.resume("t", context=Context())
+
+    assert await stands(runs) == {"a": "failed"}
+    assert "there is no tool 'order'" in (await runs.known("t")).values["results"]["a"]["text"]
+    assert desk.calls("note") == []

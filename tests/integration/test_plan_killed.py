@@ -86,7 +86,7 @@ def _at(nth: int) -> Kill:
 
 
 def _left(facts: dict[str, Any]) -> dict[str, Any]:
-    """What must not differ. Of two tasks that end at once either may be the first."""
-    told = {(message["type"], tuple(sorted(message["calls"])), message["call"]) for message in facts["messages"]}
+    """What must not differ. An effect that was cut off, and is asked about, runs in a later pass than it would have."""
+    told = [message["call"] for message in facts["messages"] if message["type"] == "tool"]
     stands = {name: result["stands"] for name, result in facts["results"].items()}
     return {"outcome": facts["outcome"], "stands": stands, "calls": facts["usage"]["tool_calls"], "told": len(told)}

@@ -27,7 +27,7 @@ from tests.integration.plan_sessions import Bench, Desk, Place, play_here
 PLANS = int(os.environ.get("PLANS", "30"))
 """How many are tried; `make test-plans` tries 1,000."""
 KILLED_PLANS = int(os.environ.get("KILLED_PLANS", "3"))
-"""How many of processes that really die; `make test-plans` tries 30."""
+"""How many of processes that really die; `make test-plans` tries 40, some of which end before their first kill."""
 
 Play = Callable[[Case, Place], dict[str, Any]]
 
