@@ -45,6 +45,8 @@ class TaskResult(TypedDict):
     """`refused`: a person did not let it run."""
     text: str
     """What it gave, or why it gave nothing. Cleaned where it came from outside."""
+    outside: NotRequired[bool]
+    """Whether words of someone outside may be in it: its own, or what its arguments referred to."""
 
 
 class Planned(TypedDict, total=False):

@@ -18,8 +18,12 @@ from services.relevance import cut
 from services.tokens import most_of
 
 CUT_HERE = "[Cut to what has to do with the request: {kept:,} of {whole:,} characters.{handle}]"
+
 _LONGER = re.compile(r'\[cut: \d+ more characters; open_result\(handle="(r-[0-9a-f]{12})"\)[^\]\n]{0,100}\]$')
 """Stands at the end of what was already too long for `tools.attempt`: its whole is kept."""
+
+SAME_CHARS = 200
+"""How much of a text must stand in a whole that it is a part of: a stranger may name any handle."""
 
 OPEN = ' {tool}(handle="{handle}") opens the rest in parts, or searches in it.'
 
@@ -42,8 +46,10 @@ async def shortened(
 
 
 async def _handle(whole: Whole, store: Results, thread_id: str) -> str | None:
-    if longer := _LONGER.search(whole.text):
-        return longer[1]
+    if thread_id and (longer := _LONGER.search(whole.text)):
+        known = await store.opened(thread_id, longer[1])
+        if known and known.tool == whole.tool and whole.text[:SAME_CHARS] in known.text:
+            return longer[1]
     return whole.handle if thread_id and await store.keep(thread_id, [whole]) else None
 
 

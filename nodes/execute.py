@@ -154,8 +154,13 @@ def _stand(tasks: Sequence[Task], attempts: Sequence[Attempt]) -> list[dict[str,
 def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, TaskResult]) -> dict[str, Any]:
     """What the attempts add to the run."""
     new = [attempt["call"] for attempt in attempts if attempt.get("new") and "call" in attempt]
-    made = [ToolCall(name=call["name"], args=call["args"], id=call["id"], type="tool_call") for call in new]
     planned = {task["id"] for task in state.get("tasks", [])}
+    # As planned: what a reference stood for is told where it came from, marked as what it is, and only once.
+    as_planned = {task["call_id"]: task["args"] for task in state.get("tasks", [])}
+    made = [
+        ToolCall(name=call["name"], args=as_planned.get(call["id"], call["args"]), id=call["id"], type="tool_call")
+        for call in new
+    ]
     update: dict[str, Any] = {
         "messages": [
             *([AIMessage("", tool_calls=made, id=f"m-{new[0]['id']}")] if new else []),

@@ -26,7 +26,7 @@ from nodes.slots import Slots
 from nodes.sort_calls import OVER
 from nodes.subtask import Agent
 from services.budget import RunBudget
-from services.references import Missing, Results
+from services.references import Missing, Results, references
 
 
 @dataclass(kw_only=True)
@@ -132,7 +132,7 @@ class Flight:
         if not await self._inputs_done(task):
             return {}
         if call:
-            return await self._run(call)
+            return await self._run(call, outside=self._from_outside(task))
         return await (self._subtask(task) if task["tool"] == SUBTASK else self._new(task))
 
     async def _subtask(self, task: Task) -> Attempt:
@@ -150,7 +150,11 @@ class Flight:
         made = await self._made(task)
         if "result" in made or made["call"]["status"] == "ask":
             return made
-        return {"new": True, **await self._run(made["call"], new=True)}
+        return {"new": True, **await self._run(made["call"], new=True, outside=self._from_outside(task))}
+
+    def _from_outside(self, task: Task) -> bool:
+        """Whether the task's arguments refer to what may hold words of someone outside."""
+        return any(self.results[one.task].get("outside", False) for one in references(task["args"]))
 
     async def _inputs_done(self, task: Task) -> bool:
         """Whether all the task needs is there, once what of it runs in this pass has ended."""
@@ -176,7 +180,7 @@ class Flight:
         call = {**call, "args": found.args, "risk": found.risk, "reason": found.reason}
         return {"call": {**call, "status": "ready" if found.risk == "low" else "ask"}, "new": True}
 
-    async def _run(self, call: Call, *, new: bool = False) -> Attempt:
+    async def _run(self, call: Call, *, new: bool = False, outside: bool) -> Attempt:
         not_begun: Attempt = {} if new else {"call": call}
         digest = self._digest(call)
         async with self._in_turn(digest):
@@ -192,7 +196,7 @@ class Flight:
                     await self.writes.landed()
                 occurrence = self._occurrence(call, digest)
                 result = await self._result(call, occurrence)
-            attempt = await self._of(call, result)
+            attempt = await self._of(call, result, outside=outside)
             if "effect_key" not in call:  # one that was in doubt was counted when it was first made
                 attempt["made"] = [call["name"]]
             if digest and ("effect_key" not in call or result.doubt):
@@ -221,18 +225,19 @@ class Flight:
             return left or ToolResult(text=fault, untrusted=False, ok=False)
         return await tools.run(call, self.step, occurrence=occurrence)
 
-    async def _of(self, call: Call, result: ToolResult) -> Attempt:
+    async def _of(self, call: Call, result: ToolResult, *, outside: bool) -> Attempt:
         if result.doubt:
             return {"call": await doubtful(call, result, self.run.services)}
         attempt: Attempt = {"call": call, "done": [call["name"]] if result.ok else []}
-        if result.untrusted:
+        outside = outside or result.untrusted  # a tool may repeat what it was given
+        if outside:
             cleaned = await sanitized(raw_of(call, result))
             text = cleaned.text
             attempt |= {"message": cleaned.message, "findings": cleaned.findings}
         else:
             text = result.text
             attempt["message"] = message_of(call, result)
-        attempt["result"] = {"stands": "done" if result.ok else "failed", "text": text}
+        attempt["result"] = {"stands": "done" if result.ok else "failed", "text": text, "outside": outside}
         return attempt
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from graph.approvals import Approval, same_arguments
 from graph.facts import Fact
 from nodes.results_text import bare
 from services.cleaning import is_wrapped
+from services.references import references
 
 LINE_CHARS = 200
 """Longest line kept; of a longer one, what stands around its first token."""
@@ -94,16 +95,19 @@ def decisions(calls: Iterable[ToolCall], rows: Sequence[Approval]) -> Iterator[F
     by_call = {row.call_id: row for row in rows if row.status != "pending" and row.decided_by not in NOT_PEOPLE}
     for call in calls:
         row = by_call.get(call["id"] or "")
-        if row is None or row.tool != call["name"] or not same_arguments(row.args, call["args"]):
+        if row is None or row.tool != call["name"]:
+            continue
+        # A plan's call stands in the history as it was planned: the row has what its references stood for.
+        if not any(references(call["args"])) and not same_arguments(row.args, call["args"]):
             continue
         decision: Mapping[str, Any] = row.decision or {}
-        parts = [f"{row.tool}: {row.status} by a person"]
+        # The arguments are told as data: the model, or whoever it read, wrote most of them, also of an edit.
+        about = shown(call["args"])[:ARGS_CHARS]
         if row.status == "edited":
-            parts.append(f"; what ran: {shown(decision.get('args'))[:SAID_CHARS]}")
-        if said := decision.get("message"):
-            parts.append(f'; they said: "{str(said)[:SAID_CHARS]}"')
-        text = " ".join("".join(parts).split("\n"))
-        yield Fact(kind="decision", text=text, source=row.tool, about=shown(call["args"])[:ARGS_CHARS], outside=False)
+            about += f"; what ran: {shown(decision.get('args'))[:ARGS_CHARS]}"
+        said = f'; they said: "{str(decision["message"])[:SAID_CHARS]}"' if decision.get("message") else ""
+        text = " ".join(f"{row.tool}: {row.status} by a person{said}".split("\n"))
+        yield Fact(kind="decision", text=text, source=row.tool, about=about, outside=False)
 
 
 def shown(args: Any) -> str:

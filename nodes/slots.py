@@ -18,6 +18,8 @@ class Slots:
     def __init__(self, run: Run) -> None:
         self._tools = run.services.tools
         self._places = {ALL: asyncio.Semaphore(run.at_once)}
+        self.model = asyncio.Semaphore(run.at_once)
+        """Places for sub-tasks that ask a model: as many as for calls, beside them."""
 
     @asynccontextmanager
     async def taken(self, call: Call) -> AsyncIterator[None]:

@@ -78,7 +78,7 @@ class Agent:
         return {
             "call": call,
             "new": True,
-            "result": {"stands": "done", "text": cleaned.text},
+            "result": {"stands": "done", "text": cleaned.text, "outside": True},
             "message": cleaned.message,
             **self._counted(),
         }
@@ -119,7 +119,7 @@ class Agent:
         self.budget.usage["iterations"] += 1
         self.passes += 1
         try:
-            async with asyncio.timeout(max(self.budget.left().seconds, 0)):
+            async with asyncio.timeout(max(self.budget.left().seconds, 0)), self.slots.model:
                 reply = await self.run.services.models.complete(self.context.model, question, budget=self.budget)
         except LimitReached as reached:
             raise Stopped(reached.outcome, reached.why) from None

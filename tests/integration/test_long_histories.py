@@ -57,7 +57,8 @@ async def test_what_is_pinned_stands_word_for_word_and_the_rest_is_found_again(
     _check(services, played, SHARE * WINDOW)
     assert REQUEST in prompt
     assert "1. place_order: approved by a person" in prompt
-    assert '2. place_order: edited by a person; what ran: {"item": "Desk lamp", "quantity": 1' in prompt
+    assert "2. place_order: edited by a person" in prompt
+    assert 'what ran: {"item": "Desk lamp", "quantity": 1' in prompt
     assert f'3. place_order: rejected by a person; they said: "{DECISIONS[2]["message"]}"' in prompt
     assert f'4. place_order: responded by a person; they said: "{DECISIONS[3]["message"]}"' in prompt
     assert [needle.line for needle in needles() if needle.pinned and needle.line not in prompt] == []

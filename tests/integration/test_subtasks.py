@@ -148,9 +148,9 @@ async def test_arguments_that_do_not_fit_are_told_to_it(runs: Runs, script: Scri
 
 
 async def test_the_runs_limit_on_iterations_holds_in_it(runs: Runs, script: Script) -> None:
-    report = await run(runs, script(say("never"), lists=_lists(LOOK, LOOK, say("never")), max_iterations=2))
+    report = await run(runs, script(say("never"), lists=_lists(LOOK, LOOK, say("never")), max_iterations=3))
 
-    assert (report["outcome"], report["usage"]["iterations"]) == ("stopped_iterations", 2)
+    assert (report["outcome"], report["usage"]["iterations"]) == ("stopped_iterations", 3)
     assert "Not done: react(" in report["answer"]
 
 

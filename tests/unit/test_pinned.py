@@ -111,10 +111,6 @@ def _row(status: str, **fields: Any) -> Approval:
     [
         (_row("approved"), "place_order: approved by a person"),
         (
-            _row("edited", decision={"type": "edit", "args": {"item": "Lamp", "quantity": 1}}),
-            'place_order: edited by a person; what ran: {"item": "Lamp", "quantity": 1}',
-        ),
-        (
             _row("rejected", decision={"type": "reject", "message": "not now,\nask Iris"}),
             'place_order: rejected by a person; they said: "not now, ask Iris"',
         ),
@@ -128,6 +124,15 @@ def test_a_decision_is_one_line_with_what_was_said(row: Approval, text: str) -> 
     [fact] = pinned.decisions([CALL], [row])
 
     assert (fact["text"], fact["about"]) == (text, '{"item": "Lamp\\n2", "quantity": 2}')
+
+
+def test_what_ran_after_an_edit_stands_with_the_arguments_which_are_told_as_data() -> None:
+    row = _row("edited", decision={"type": "edit", "args": {"item": "Lamp", "quantity": 1}})
+
+    [fact] = pinned.decisions([CALL], [row])
+
+    assert fact["text"] == "place_order: edited by a person"
+    assert fact["about"] == '{"item": "Lamp\\n2", "quantity": 2}; what ran: {"item": "Lamp", "quantity": 1}'
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,9 @@ def test_references_are_filled_with_what_they_stand_for(value: Any, expected: An
     [
         ("$t9", "there is no result of t9"),
         ("$t2.total", "what t2 gave is text without fields"),
-        ("$t1.sum", "t1 gave no 'sum', only id, total, lines, paid"),
-        ("$t1.lines.2", "t1 gave no '2', only list"),
-        ("$t1.total.x", "t1 gave no 'x', only float"),
+        ("$t1.sum", "t1 gave no 'sum', but an object without it"),
+        ("$t1.lines.2", "t1 gave no '2', but a list"),
+        ("$t1.total.x", "t1 gave no 'x', but a number"),
         ("$t1.lines." + "1" * 5_000, "t1 gave no '1"),
         ("$deep.x", "what deep gave is text without fields"),
         ("the sum is ${t1.sum}", "t1 gave no 'sum'"),
