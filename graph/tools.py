@@ -58,6 +58,8 @@ class Step:
     workspace: Path
     claim: int | None = None
     """See `graph.context.Run.claim`."""
+    lasting: bool = True
+    """False in a run without a thread: nothing it keeps could be found again, or would ever be deleted."""
     seconds: float = float("inf")
     """What the run's limit on time leaves when the step begins."""
     begun: float = field(default_factory=time.monotonic)

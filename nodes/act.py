@@ -38,7 +38,14 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             "outcome": "stopped_deadline",
             "reason": f"time: {state['usage']['seconds']:.1f} s of {context.max_seconds:g}",
         }
-    step = Step(thread_id=thread_id, workspace=context.workspace, claim=runtime.context.claim, seconds=seconds)
+    run = runtime.context
+    step = Step(
+        thread_id=thread_id,
+        workspace=context.workspace,
+        claim=run.claim,
+        lasting=run.durable,
+        seconds=seconds,
+    )
     lines = in_lines(ready, state.get("intents", {}), services.tools)
     ended = await _run(lines, step, runtime.context, faults)
     begun = [turn for turn, _ in ended]

@@ -46,7 +46,9 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         flight = Flight(
             run=run,
             context=context,
-            step=Step(thread_id=thread_id, workspace=context.workspace, claim=run.claim, seconds=seconds),
+            step=Step(
+                thread_id=thread_id, workspace=context.workspace, claim=run.claim, lasting=run.durable, seconds=seconds
+            ),
             budget=budget,
             results=results,
             released={call["id"]: call for call in released},

@@ -15,6 +15,9 @@ MARGIN_TOKENS = 300
 TOOLS_TOKENS = 3_000
 """Set aside in our own count for the tools a prompt offers, which no state knows; a third of a small window."""
 
+LEAST_TOKENS = 900
+"""Of a prompt, whatever share of whatever window: below it nothing could be told at all."""
+
 LEAST_RESULT_TOKENS = 200
 """Of one result, however many came at once."""
 
@@ -52,7 +55,7 @@ def room_of(settings: Mapping[str, Any]) -> Room:
     keep = settings.get("keep_tool_results")
     window = settings.get("window_tokens") or window_of(settings.get("model") or "offline")
     share = settings.get("fold_share") or FOLD_SHARE
-    whole = int(window * share) - MARGIN_TOKENS
+    whole = max(int(window * share) - MARGIN_TOKENS, LEAST_TOKENS)
     return Room(
         whole=whole,
         tokens=whole - min(TOOLS_TOKENS, whole // 3),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
 
 from graph.context import LocalContext, Run
@@ -20,16 +20,22 @@ from nodes.asking import at_an_end
 from nodes.attempt import Attempt, failed
 from nodes.call_ids import with_fresh_call_ids
 from nodes.caps import Caps
+from nodes.cutting import shortened
+from nodes.folding import too_long
 from nodes.results import message_of, raw_of
+from nodes.room import room_of
 from nodes.sanitize import sanitized
 from nodes.slots import Slots
 from nodes.sort_calls import OVER as OVER_IN_RUN
 from services.budget import RunBudget
 from services.cleaning import wrapped
 from services.references import references
+from services.relevance import cut
 from services.subtask import Subtask, read_subtask
 
 ONLY_READS = "{name} is not for a sub-task: it only reads"
+SHOWN_CHARS = 12_000
+"""Most of the results that a request refers to, together."""
 OVER = "this sub-task may make {limit} calls, and did: answer with what you have"
 
 
@@ -88,7 +94,7 @@ class Agent:
 
     async def _answer(self, name: str, asked: Subtask, results: Mapping[str, TaskResult]) -> str:
         tools = [one for one in self.run.services.tools.offered() if self._only_reads(one.name)]
-        messages: list[BaseMessage] = [
+        messages: list[AnyMessage] = [
             SystemMessage(prompts.SUBTASK),
             HumanMessage(asked.task),
             *_shown(asked, results),
@@ -110,7 +116,8 @@ class Agent:
             if not reply.tool_calls:
                 return str(reply.text)
             reply = with_fresh_call_ids(reply, messages, self.budget.usage)
-            messages += [reply, *await self._results(reply.tool_calls, asked.max_tool_calls)]
+            messages.append(reply)
+            messages += await self._fitting(await self._results(reply.tool_calls, asked.max_tool_calls), messages)
         raise Unanswered(f"no answer in {asked.max_iterations} passes")
 
     async def _reply(self, question: Question) -> AIMessage:
@@ -141,6 +148,16 @@ class Agent:
             messages.append(one)
         return [*messages, *late]
 
+    async def _fitting(self, results: list[ToolMessage], history: Sequence[AnyMessage]) -> list[ToolMessage]:
+        """The results, those that are too long cut as in the run's own history."""
+        room = room_of(self.context.kept())
+        long = [one for one in results if too_long(str(one.text), room.result_tokens(len(results)))]
+        store, thread_id = self.run.services.results, self.step.thread_id if self.step.lasting else ""
+        fitting = {
+            one.tool_call_id: one for one in await shortened(long, history, room, store=store, thread_id=thread_id)
+        }
+        return [fitting.get(one.tool_call_id, one) for one in results]
+
     async def _result(self, call: ToolCall) -> ToolMessage:
         tools = self.run.services.tools
         found = await tools.assess(call["name"], call["args"])
@@ -166,14 +183,11 @@ class Agent:
         return self.run.services.tools.intent(tool, {}) is None
 
 
-def _shown(asked: Subtask, results: Mapping[str, TaskResult]) -> list[BaseMessage]:
+def _shown(asked: Subtask, results: Mapping[str, TaskResult]) -> list[HumanMessage]:
     """The results its request refers to, as data: what came from outside is no part of the request."""
-    names = dict.fromkeys(found.task for found in references(asked.task))
-    return [
-        HumanMessage(f"${name}:\n{wrapped(results[name]['text'], source=name, warnings=[])}")
-        for name in names
-        if name in results
-    ]
+    names = [one for one in dict.fromkeys(found.task for found in references(asked.task)) if one in results]
+    shown = {name: cut(results[name]["text"], asked.task, SHOWN_CHARS // len(names)) for name in names}
+    return [HumanMessage(f"${name}:\n{wrapped(text, source=name, warnings=[])}") for name, text in shown.items()]
 
 
 def _refused(call: ToolCall, why: str) -> ToolMessage:

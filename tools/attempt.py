@@ -79,6 +79,8 @@ class Attempts:
 
     async def _bounded(self, text: str, given: dict[str, Any]) -> str:
         """Of a text that is too long what has to do with the arguments, and a handle to the whole."""
+        if not self.step.lasting:
+            return _cut(text)
         query = " ".join(str(value) for name, value in given.items() if name != CONTEXT)
         read = text[:WHOLE_CHARS]
         whole, parts = await asyncio.to_thread(_split, read, query, untrusted=marks_of(self.tool).untrusted_output)

@@ -160,3 +160,25 @@ async def test_the_runs_limit_on_tokens_holds_in_it(runs: Runs, script: Script) 
     report = await run(runs, script(say("never"), lists=_lists(dear, max_iterations=1), max_tokens=5_000))
 
     assert (report["outcome"], report["usage"]["model_calls"]) == ("stopped_tokens", 1)
+
+
+async def test_what_is_too_long_for_it_is_cut_to_what_it_was_asked(
+    runs: Runs, script: Script, model: Listening
+) -> None:
+    filler = "Nothing was said of the matter on that day. " * 1_500
+    reads = {"tool_calls": [{"name": "outside", "args": {"text": f"{filler}\n\nThe cheap one is z.\n\n{filler}"}}]}
+    tasks = [
+        task("a", "outside", text=f"{filler}\n\nThe dear one is y.\n\n{filler}"),
+        task("s", "react", task="Is ${a} about the cheap or the dear one?"),
+    ]
+    lists = {"planner": [plan(*tasks)], "subtasks": {"s": [reads, say("Both.")]}}
+
+    report = await run(runs, script(say("Done."), lists=lists, max_tokens=1_000_000))
+
+    assert report["outcome"] == "completed"
+    shown, read = str(model.asked[0][2].content), str(model.asked[1][-1].content)
+    assert "The dear one is y." in shown
+    assert len(shown) < 15_000
+    assert "The cheap one is z." in read
+    assert len(read) < 30_000
+    assert "<untrusted" in read
