@@ -37,18 +37,19 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     budget = budget_of(runtime, "plan", context, usage, before(state))
     asking = Asking(run=run, context=context, usage=usage, budget=budget, role="planner", tools=[PLAN_TOOL])
     prompt = [*prompts.planning(state, services.tools.offered()), *prompts.replanning(ended)]
+    asked = request_id(state["messages"])
+    around = bool(ended) and state.get("planned_for") == asked  # of a plan that is there, and has failed in part
     try:
         found = await _planned(asking, prompt, ended)
     except NoReply as none:
-        if not ended or none.outcome != "model_failed":
+        if not around or none.outcome != "model_failed":
             return {**new, **await asking.ended(none)}
         found = Found(tasks=[], faults=[none.why])
     usage["strikes"] = 0
     services.telemetry.annotate(
         tasks=[[one["id"], one["tool"], one["needs"]] for one in found.tasks], faults=found.faults
     )
-    asked = request_id(state["messages"])
-    if found.faults and (not ended or state.get("planned_for") != asked):
+    if found.faults and not around:
         why = "no plan was admitted: " + "; ".join(found.faults)
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
     update: dict[str, Any] = {

@@ -128,7 +128,7 @@ async def test_a_plan_that_has_begun_is_neither_given_up_nor_run_by_asking_for_a
     runs: Runs, script: Script, services: Opened, desk: Desk
 ) -> None:
     """As a run is left that was killed in its plan: the effect is in the ledger, no result is in the state."""
-    context = script(say("Done."), lists={"planner": [plan(task("n", "note", text="n"))]})
+    context = script(say("Done."), lists={"planner": [plan(task("n", "note", text="n")), plan()]})
     await start(runs, context)
     [planned] = [row["checkpoint_id"] for row in await runs.history("t") if row["next"] == ["execute"]]
     config: Any = {"configurable": {"thread_id": "t", "checkpoint_id": planned}}
@@ -142,7 +142,7 @@ async def test_a_plan_that_has_begun_is_neither_given_up_nor_run_by_asking_for_a
 
 
 async def test_a_plan_with_results_is_not_given_up(runs: Runs, script: Script, desk: Desk) -> None:
-    context = script(say("Done."), lists={"planner": [plan(LOOK, task("n", "note", text="n"))]})
+    context = script(say("Done."), lists={"planner": [plan(LOOK, task("n", "note", text="n")), plan()]})
     await start(runs, context, plan_only=True)
     results = {"a": {"stands": "done", "text": "{}"}}
     config: Any = {"configurable": {"thread_id": "t"}}
