@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import psycopg
 from langgraph.errors import GraphBubbleUp
+from langgraph.graph import StateGraph
 
 from graph.errors import BallastError
 from graph.state import Outcome
@@ -43,3 +44,10 @@ def guarded(node: Node, outcome: Outcome, *, last: bool = False) -> Node:
             return {**begun, "outcome": outcome, "reason": why, **answered}
 
     return run
+
+
+def add_nodes(graph: StateGraph[Any, Any, Any, Any], nodes: Mapping[Any, Outcome], *, last: Node) -> None:
+    """Add each node, guarded by the outcome of a run it breaks, and described by its docstring's first line."""
+    for node, broken in nodes.items():  # Any: nodes receive a Run where the published schema says Context
+        described = {"description": node.__doc__.split("\n")[0]}
+        graph.add_node(node.__name__, guarded(node, broken, last=node is last), metadata=described)

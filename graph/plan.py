@@ -62,3 +62,10 @@ class Planned(TypedDict, total=False):
     """Plans made in this run around what failed."""
     replanned: list[str]
     """Failed tasks the planner was told of: what could be done about them is in the plan."""
+
+
+def failures(plan: Planned) -> dict[str, str]:
+    """Why each task failed that nothing was planned around."""
+    known = plan.get("replanned", [])
+    results = plan.get("results", {})
+    return {name: one["text"] for name, one in results.items() if one["stands"] == "failed" and name not in known}

@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from graph import plan_routing as routing
 from graph.context import Context
 from graph.durable import DurableGraph, OpenEngine, durable
-from graph.guarded import guarded
+from graph.guarded import Node, add_nodes
 from graph.state import Input, Outcome, State
 from nodes.approve import approve
 from nodes.compress_history import compress_history
@@ -24,7 +24,7 @@ def build() -> StateGraph[State, Context, Input, State]:
     """Nodes and edges, not yet compiled."""
     graph = StateGraph(State, context_schema=Context, input_schema=Input)
 
-    nodes: dict[Any, Outcome] = {
+    nodes: dict[Node, Outcome] = {
         plan: "model_failed",
         execute: "tool_failed",
         approve: "tool_failed",
@@ -33,9 +33,7 @@ def build() -> StateGraph[State, Context, Input, State]:
         join: "model_failed",
         finish: "tool_failed",
     }
-    for node, broken in nodes.items():  # Any: nodes receive a Run where the published schema says Context
-        described = {"description": node.__doc__.split("\n")[0]}
-        graph.add_node(node.__name__, guarded(node, broken, last=node is finish), metadata=described)
+    add_nodes(graph, nodes, last=finish)
 
     graph.add_conditional_edges(START, routing.on_entry)
     graph.add_conditional_edges("plan", routing.after_plan)

@@ -7,7 +7,7 @@ from typing import Literal
 from langchain_core.runnables import RunnableConfig
 
 from graph.context import NOTHING_SET
-from graph.plan import MOST_REPLANS
+from graph.plan import MOST_REPLANS, failures
 from graph.state import PlanPending, State, request_id
 from nodes.folding import due
 
@@ -62,11 +62,7 @@ def after_compress_history(state: State) -> AfterCompress:
 def _with_results(state: State) -> Literal["plan", "join"]:
     if state.get("planned_for") != request_id(state["messages"]):
         return "plan"
-    known = state.get("replanned", [])
-    failed = [
-        name for name, result in state.get("results", {}).items() if result["stands"] == "failed" and name not in known
-    ]
-    return "plan" if failed and state.get("replans", 0) < MOST_REPLANS else "join"
+    return "plan" if failures(state) and state.get("replans", 0) < MOST_REPLANS else "join"
 
 
 def after_approve(state: PlanPending) -> AfterApprove:

@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from graph import routing
 from graph.context import Context
 from graph.durable import DurableGraph, OpenEngine, durable
-from graph.guarded import guarded
+from graph.guarded import Node, add_nodes
 from graph.state import Input, Outcome, State
 from nodes.act import act
 from nodes.approve import approve
@@ -23,7 +23,7 @@ def build() -> StateGraph[State, Context, Input, State]:
     """Nodes and edges, not yet compiled."""
     graph = StateGraph(State, context_schema=Context, input_schema=Input)
 
-    nodes: dict[Any, Outcome] = {
+    nodes: dict[Node, Outcome] = {
         reason: "model_failed",
         approve: "tool_failed",
         act: "tool_failed",
@@ -31,9 +31,7 @@ def build() -> StateGraph[State, Context, Input, State]:
         compress_history: "model_failed",
         finish: "tool_failed",
     }
-    for node, broken in nodes.items():  # Any: nodes receive a Run where the published schema says Context
-        described = {"description": node.__doc__.split("\n")[0]}
-        graph.add_node(node.__name__, guarded(node, broken, last=node is finish), metadata=described)
+    add_nodes(graph, nodes, last=finish)
 
     graph.add_conditional_edges(START, routing.on_entry)
     graph.add_conditional_edges("reason", routing.after_reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -13,9 +12,10 @@ from graph.context import Run
 from graph.state import State
 from graph.tools import Step, ToolResult
 from nodes.lines import Turn, counted, in_lines, without_waiting
-from nodes.released import allowed, doubtful
+from nodes.released import allowed, doubtful, run_released
 from nodes.results import count_calls, message_of, raw_of
 from nodes.slots import Slots
+from nodes.together import all_ended
 from services.budget import no_room_for_calls
 
 
@@ -82,14 +82,12 @@ async def _run(
     lines: list[list[Turn]], step: Step, run: Run, faults: Mapping[str, str]
 ) -> list[tuple[Turn, ToolResult]]:
     """All lines side by side; in each the next call begins when the one before it is not left in doubt."""
-    services, slots = run.services, Slots(run)
+    slots = Slots(run)
 
     async def one(turn: Turn) -> ToolResult:
         async with slots.taken(turn.call):
-            if fault := faults.get(turn.call["id"]):
-                left = await services.tools.earlier(turn.call, step, occurrence=turn.occurrence)
-                return left or ToolResult(text=fault, untrusted=False, ok=False)
-            return await services.tools.run(turn.call, step, occurrence=turn.occurrence)
+            fault = faults.get(turn.call["id"])
+            return await run_released(turn.call, fault, run.services.tools, step, occurrence=turn.occurrence)
 
     async def in_turn(line: list[Turn]) -> list[tuple[Turn, ToolResult]]:
         ended: list[tuple[Turn, ToolResult]] = []
@@ -99,11 +97,5 @@ async def _run(
                 break
         return ended
 
-    # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
-    ended = await asyncio.gather(*map(in_turn, lines), return_exceptions=True)
-    every: list[tuple[Turn, ToolResult]] = []
-    for line in ended:
-        if isinstance(line, BaseException):
-            raise line
-        every += line
+    every = [pair for line in await all_ended(map(in_turn, lines)) for pair in line]
     return sorted(every, key=lambda pair: pair[0].position)

@@ -23,7 +23,7 @@ UNUSABLE = "no model of the chain ({chain}) made a call that can run"
 
 
 class NoReply(Exception):
-    """A pass gave no reply that can be used: how the run ends."""
+    """A pass gave no reply that can be used, or a limit leaves no room to go on: how the run ends."""
 
     def __init__(self, outcome: Outcome, why: str) -> None:
         self.outcome, self.why = outcome, why

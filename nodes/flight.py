@@ -19,12 +19,13 @@ from graph.state import Call, Outcome
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
 from nodes.caps import Caps
-from nodes.released import doubtful
+from nodes.released import doubtful, run_released
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
 from nodes.slots import Slots
 from nodes.sort_calls import OVER
 from nodes.subtask import Agent
+from nodes.together import all_ended
 from services.budget import RunBudget
 from services.references import Missing, Results, references
 
@@ -84,36 +85,33 @@ class Flight:
             return attempt
 
         stored: Any = durable_task(name="task")  # Any: its types know no closures, and give two kinds of futures
-        run = stored(one)
+        begin = stored(one)
         self._places = {task["id"]: place for place, task in enumerate(tasks)}
         for task in tasks:
-            future = run(task)
+            future = begin(task)
             future.add_done_callback(lambda _, known=told[task["id"]]: known.set())
             self._ended[task["id"]] = future
         await asyncio.gather(*(known.wait() for known in told.values()))
-        for task in tasks:  # what ended before a crash comes first: the others count on from it
-            if self._ended[task["id"]].done():
-                before = self._ended[task["id"]].result()
-                self._take_in(task, before)
-                self.budget.usage["iterations"] += before.get("passes", 0)
-                self.held.pop(task["call_id"], None)
-                if task["tool"] == SUBTASK:
-                    self.caps.taken.update(before.get("made", []))
-        stored = [self._ended[task["id"]].result() for task in tasks if self._ended[task["id"]].done()]
-        made = [name for attempt in stored for name in attempt.get("made", [])]
+        self._go_on_from([task for task in tasks if self._ended[task["id"]].done()], tasks)
+        go.set()
+        return await all_ended(self._ended.values())
+
+    def _go_on_from(self, stored: Sequence[Task], tasks: Sequence[Task]) -> None:
+        """What ended before a crash comes first: the others count on from it."""
+        made: list[str] = []
+        for task in stored:
+            attempt = self._ended[task["id"]].result()
+            self._take_in(task, attempt)
+            self.budget.usage["iterations"] += attempt.get("passes", 0)
+            self.held.pop(task["call_id"], None)
+            made += attempt.get("made", [])
+            if task["tool"] == SUBTASK:
+                self.caps.taken.update(attempt.get("made", []))
         self.caps.made.update(made)
-        left = [task for task in tasks if not self._ended[task["id"]].done() and task["call_id"] not in self.held]
+        ended = {task["id"] for task in stored}
+        left = [task for task in tasks if task["id"] not in ended and task["call_id"] not in self.held]
         self._stopped = self.stop(left, len(made))
         self.doubted |= {self._digest(call) for call in self.held.values() if "effect_key" in call}
-        go.set()
-        # All come to their end, also when one of them can't be recorded: none goes on behind the node's back.
-        ended = await asyncio.gather(*self._ended.values(), return_exceptions=True)
-        attempts: list[Attempt] = []
-        for attempt in ended:
-            if isinstance(attempt, BaseException):
-                raise attempt
-            attempts.append(attempt)
-        return attempts
 
     def _take_in(self, task: Task, attempt: Attempt) -> None:
         if "result" in attempt:
@@ -195,7 +193,8 @@ class Flight:
                     # when they are made again, and this effect would be another one.
                     await self.writes.landed()
                 occurrence = self._occurrence(call, digest)
-                result = await self._result(call, occurrence)
+                fault, tools = self.faults.get(call["id"]), self.run.services.tools
+                result = await run_released(call, fault, tools, self.step, occurrence=occurrence)
             attempt = await self._of(call, result, outside=outside)
             if "effect_key" not in call:  # one that was in doubt was counted when it was first made
                 attempt["made"] = [call["name"]]
@@ -217,13 +216,6 @@ class Flight:
         if "effect_key" in call:  # it was counted when it was first made
             return before - 1
         return next(number for number in count(before) if number not in self._begun[digest])
-
-    async def _result(self, call: Call, occurrence: int) -> ToolResult:
-        tools = self.run.services.tools
-        if fault := self.faults.get(call["id"]):
-            left = await tools.earlier(call, self.step, occurrence=occurrence)
-            return left or ToolResult(text=fault, untrusted=False, ok=False)
-        return await tools.run(call, self.step, occurrence=occurrence)
 
     async def _of(self, call: Call, result: ToolResult, *, outside: bool) -> Attempt:
         if result.doubt:

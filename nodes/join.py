@@ -7,6 +7,7 @@ from typing import Any
 from langgraph.runtime import Runtime
 
 from graph.context import Run
+from graph.plan import failures
 from graph.state import State
 from nodes import prompts
 from nodes.asking import Asking, NoReply, usage_of_this_run
@@ -33,12 +34,7 @@ async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
 
 def _outcome(state: State) -> dict[str, Any]:
     """`tool_failed` when a task failed and nothing was planned around it."""
-    known = state.get("replanned", [])
-    failed = [
-        f"{name}: {result['text']}"
-        for name, result in state.get("results", {}).items()
-        if result["stands"] == "failed" and name not in known
-    ]
+    failed = [f"{name}: {why}" for name, why in failures(state).items()]
     if failed:
         return {"outcome": "tool_failed", "reason": "the plan came to no end: " + "; ".join(failed)}
     return {"outcome": "completed", "reason": ""}

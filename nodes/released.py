@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graph.context import Services
 from graph.state import RISKS, Call, Risk
-from graph.tools import Assessment, ToolResult
+from graph.tools import Assessment, Step, ToolResult, Tools
 
 REASON_CHARS = 300
 """What a person is shown of why a call is in doubt, in characters."""
@@ -40,6 +40,14 @@ async def allowed(
         else:
             held.append({**call, "risk": found.risk, "reason": found.reason, "status": "ask"})
     return may_run, held, faults
+
+
+async def run_released(call: Call, fault: str | None, tools: Tools, step: Step, *, occurrence: int) -> ToolResult:
+    """Run a call that may run; of one that can't for this fault, what the ledger has of it, or the fault."""
+    if fault:
+        left = await tools.earlier(call, step, occurrence=occurrence)
+        return left or ToolResult(text=fault, untrusted=False, ok=False)
+    return await tools.run(call, step, occurrence=occurrence)
 
 
 def _above(one: Risk, other: Risk) -> bool:

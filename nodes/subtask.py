@@ -13,10 +13,10 @@ from graph.context import LocalContext, Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question
 from graph.plan import Task, TaskResult
-from graph.state import Call, Finding, Outcome, RawResult
+from graph.state import Call, Finding, RawResult
 from graph.tools import Step
 from nodes import faults, prompts
-from nodes.asking import at_an_end
+from nodes.asking import NoReply, at_an_end
 from nodes.attempt import Attempt, failed
 from nodes.call_ids import with_fresh_call_ids
 from nodes.caps import Caps
@@ -27,6 +27,7 @@ from nodes.room import room_of
 from nodes.sanitize import sanitized
 from nodes.slots import Slots
 from nodes.sort_calls import OVER as OVER_IN_RUN
+from nodes.together import all_ended
 from services.budget import RunBudget
 from services.cleaning import wrapped
 from services.references import references
@@ -37,14 +38,6 @@ ONLY_READS = "{name} is not for a sub-task: it only reads"
 SHOWN_CHARS = 12_000
 """Most of the results that a request refers to, together."""
 OVER = "this sub-task may make {limit} calls, and did: answer with what you have"
-
-
-class Stopped(Exception):
-    """A limit of the run leaves no room to go on."""
-
-    def __init__(self, outcome: Outcome, why: str) -> None:
-        self.outcome, self.why = outcome, why
-        super().__init__(why)
 
 
 class Unanswered(Exception):
@@ -75,7 +68,7 @@ class Agent:
             return failed(call, str(wrong))
         try:
             text = await self._answer(task["id"], asked, results)
-        except Stopped as stopped:
+        except NoReply as stopped:
             return {**self._counted(), "stopped": (stopped.outcome, stopped.why)}
         except Unanswered as unanswered:
             return {**failed(call, str(unanswered)), **self._counted()}
@@ -122,16 +115,16 @@ class Agent:
 
     async def _reply(self, question: Question) -> AIMessage:
         if stop := at_an_end(self.budget.usage, self.context):
-            raise Stopped(*stop)
+            raise NoReply(*stop)
         self.budget.usage["iterations"] += 1
         self.passes += 1
         try:
             async with asyncio.timeout(max(self.budget.left().seconds, 0)), self.slots.model:
                 reply = await self.run.services.models.complete(self.context.model, question, budget=self.budget)
         except LimitReached as reached:
-            raise Stopped(reached.outcome, reached.why) from None
+            raise NoReply(reached.outcome, reached.why) from None
         except TimeoutError:
-            raise Stopped("stopped_deadline", f"time: {self.context.max_seconds:g} s passed in a call") from None
+            raise NoReply("stopped_deadline", f"time: {self.context.max_seconds:g} s passed in a call") from None
         except (ModelFailed, BadSetting) as gone:
             raise Unanswered(str(gone)) from None
         return reply.message
@@ -139,14 +132,7 @@ class Agent:
     async def _results(self, calls: Sequence[ToolCall], most: int) -> list[ToolMessage]:
         room = max(most - len(self.made), 0)
         late = [_refused(call, OVER.format(limit=most)) for call in calls[room:]]
-        # All come to their end, as the tasks beside this one do.
-        ended = await asyncio.gather(*map(self._result, calls[:room]), return_exceptions=True)
-        messages: list[ToolMessage] = []
-        for one in ended:
-            if isinstance(one, BaseException):
-                raise one
-            messages.append(one)
-        return [*messages, *late]
+        return [*await all_ended(map(self._result, calls[:room])), *late]
 
     async def _fitting(self, results: list[ToolMessage], history: Sequence[AnyMessage]) -> list[ToolMessage]:
         """The results, those that are too long cut as in the run's own history."""
@@ -169,7 +155,7 @@ class Agent:
         self.made.append(call["name"])
         async with self.slots.taken(allowed):
             if self.step.left() <= 0:
-                raise Stopped("stopped_deadline", f"time: {self.context.max_seconds:g} s are over")
+                raise NoReply("stopped_deadline", f"time: {self.context.max_seconds:g} s are over")
             result = await tools.run(allowed, self.step, occurrence=0)
         if result.ok:
             self.done.append(call["name"])

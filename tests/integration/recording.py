@@ -15,7 +15,7 @@ from app.lifespan import Opened, opened
 from app.runs import Runs
 from graph.budget import Budget, Spent
 from graph.context import Clock, LocalContext
-from graph.models import Models, Question, Reply
+from graph.models import Models, Question, Reply, Role
 from graph.tools import Tools
 from services.settings import load
 
@@ -25,13 +25,16 @@ class Recording:
     """Passes on to the real chain what it is asked, and keeps it."""
 
     real: Models
+    role: Role = "agent"
+    """Whose requests are kept."""
     questions: list[Question] = field(default_factory=list)
     firsts: list[int] = field(default_factory=list)
-    """The member asked first, by request of the agent."""
+    """The member asked first, by request."""
 
     async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
-        if question.role == "agent":
-            self.questions.append(question)
+        if question.role == self.role:
+            # A sub-task goes on with the list it asked with.
+            self.questions.append(dataclasses.replace(question, messages=list(question.messages)))
             self.firsts.append(first)
         return await self.real.complete(chain, question, budget=budget, first=first)
 
@@ -39,7 +42,7 @@ class Recording:
         return self.real.usd(chain, prompt_tokens, completion_tokens)
 
     def last_words(self) -> list[str]:
-        """The last message of each request of the agent."""
+        """The last message of each request."""
         return [str(question.messages[-1].text) for question in self.questions]
 
 

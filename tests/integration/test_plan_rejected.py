@@ -5,33 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import BaseMessage
 
 from app.lifespan import Opened
 from app.runs import Runs
-from graph.budget import Budget
-from graph.models import Models, Question, Reply
 from tests.integration.conftest import Script, decide, ids_of, say
 from tests.integration.planning import Desk, plan, runs_at, stands, task
-from tests.integration.recording import with_parts
+from tests.integration.recording import Recording, with_parts
 
 LOOK = task("a", "lookup", id="x")
-
-
-class Listening:
-    """Passes on to the real chain, and keeps what the planner was asked."""
-
-    def __init__(self, real: Models) -> None:
-        self.real = real
-        self.planner: list[list[BaseMessage]] = []
-
-    async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
-        if question.role == "planner":
-            self.planner.append(list(question.messages))
-        return await self.real.complete(chain, question, budget=budget, first=first)
-
-    def usd(self, chain: str, prompt_tokens: int, completion_tokens: int) -> float:
-        return self.real.usd(chain, prompt_tokens, completion_tokens)
 
 
 @pytest.fixture
@@ -40,12 +21,12 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def planner(services: Opened) -> Listening:
-    return Listening(services.services.models)
+def planner(services: Opened) -> Recording:
+    return Recording(real=services.services.models, role="planner")
 
 
 @pytest.fixture
-def runs(desk: Desk, services: Opened, planner: Listening) -> Runs:
+def runs(desk: Desk, services: Opened, planner: Recording) -> Runs:
     at_desk = runs_at(desk, services)
     return with_parts(at_desk.opened, models=planner)
 
@@ -84,14 +65,14 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 async def test_a_plan_that_can_not_run_is_sent_back_once_with_what_is_wrong(
-    runs: Runs, script: Script, planner: Listening, kind: str
+    runs: Runs, script: Script, planner: Recording, kind: str
 ) -> None:
     bad, told = BAD[kind]
 
     report = await run(runs, script(say("Done."), lists={"planner": [bad, plan(LOOK)]}, max_tool_calls=3))
 
     assert (report["outcome"], report["usage"]["tool_calls"]) == ("completed", 1)
-    assert [told in str(asked[-1].text) for asked in planner.planner] == [False, True]
+    assert [told in text for text in planner.last_words()] == [False, True]
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -106,13 +87,13 @@ async def test_a_second_one_ends_the_run_before_any_call(runs: Runs, script: Scr
 
 
 async def test_what_a_planner_is_told_stays_short_however_much_is_wrong(
-    runs: Runs, script: Script, planner: Listening
+    runs: Runs, script: Script, planner: Recording
 ) -> None:
     wrong = {**plan(*(task(f"t{n}", "x" * 10_000, id="1") for n in range(900))), "usage": FEW}
 
     await run(runs, script(say("Done."), lists={"planner": [wrong, plan(LOOK)]}))
 
-    assert len(str(planner.planner[1][-1].text)) < 5_000
+    assert len(str(planner.questions[1].messages[-1].text)) < 5_000
 
 
 async def test_the_price_of_the_whole_plan_is_held_against_what_is_left(runs: Runs, script: Script, desk: Desk) -> None:
@@ -135,7 +116,7 @@ async def test_a_limit_reached_while_planning_ends_the_run_at_that_limit(runs: R
 
 
 async def test_a_failed_task_is_planned_around_and_what_was_done_is_kept(
-    runs: Runs, script: Script, planner: Listening, desk: Desk
+    runs: Runs, script: Script, planner: Recording, desk: Desk
 ) -> None:
     first = plan(LOOK, task("f", "broken", id="gone"), task("n", "note", "f", text="n"))
     second = plan(task("n2", "note", text="instead of ${a.id}"))
@@ -144,7 +125,7 @@ async def test_a_failed_task_is_planned_around_and_what_was_done_is_kept(
 
     assert (report["outcome"], desk.calls("lookup"), desk.calls("note")) == ("completed", ["x"], ["instead of <x>"])
     assert await stands(runs) == {"a": "done", "f": "failed", "n2": "done"}
-    assert "- a: done\n- f: failed" in str(planner.planner[1][-1].text)
+    assert "- a: done\n- f: failed" in str(planner.questions[1].messages[-1].text)
 
 
 async def test_an_id_of_a_task_that_ended_is_not_given_twice(runs: Runs, script: Script, desk: Desk) -> None:
@@ -182,7 +163,7 @@ async def test_a_planner_that_has_no_way_around_leaves_what_was_reached(
 
 
 async def test_what_a_person_refused_is_not_planned_around(
-    runs: Runs, script: Script, services: Opened, planner: Listening
+    runs: Runs, script: Script, services: Opened, planner: Recording
 ) -> None:
     context = script(say("Not bought."), lists={"planner": [plan(task("b", "buy", item="lamp", price=1.0))]})
     report = await run(runs, context)
@@ -191,7 +172,7 @@ async def test_what_a_person_refused_is_not_planned_around(
     report = await runs.resume("t", context=context)
 
     assert (report["outcome"], report["answer"]) == ("completed", "Not bought.")
-    assert len(planner.planner) == 1
+    assert len(planner.questions) == 1
 
 
 async def test_a_reference_to_what_is_not_there_fails_its_task_alone(runs: Runs, script: Script, desk: Desk) -> None:
