@@ -198,8 +198,13 @@ def reduce_messages(history: list[AnyMessage], updates: Sequence[Any]) -> list[A
 
 def request_id(messages: Sequence[AnyMessage]) -> str:
     """Id of the message a run works on: with it a turn begins. Empty when there is none."""
-    newest = next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
-    return (newest.id if newest else None) or ""
+    request = newest_request(messages)
+    return (request.id if request else None) or ""
+
+
+def newest_request(messages: Sequence[AnyMessage]) -> HumanMessage | None:
+    """What a person wrote last."""
+    return next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
 
 
 def _only_appends(history: Sequence[AnyMessage], new: Sequence[BaseMessage]) -> bool:

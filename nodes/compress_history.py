@@ -15,13 +15,15 @@ from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.facts import Fact
 from graph.models import Models, Question
 from graph.results import Whole
-from graph.state import State
+from graph.state import State, newest_request
 from nodes import faults, pinned, prompts
 from nodes.cutting import shortened
 from nodes.folding import CUT, OPENS, foldable, oversized, was_cut
 from nodes.results_text import bare
-from nodes.room import room_of
+from nodes.room import Room, room_of
 from services.budget import RunBudget, budget_of
+from services.relevance import cut
+from services.tokens import most_of
 from services.totals import before
 
 SUMMARY_TOKENS = 2_000
@@ -42,39 +44,48 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     thread_id = (runtime.execution_info.thread_id if runtime.execution_info else None) or ""
     room = room_of(context.kept())
     long = oversized(state["messages"], room)
-    cut = await shortened(long, state["messages"], room, store=services.results, thread_id=thread_id)
-    if cut:
-        now = {message.id: message for message in cut}
+    shorter = await shortened(long, state["messages"], room, store=services.results, thread_id=thread_id)
+    if shorter:
+        now = {message.id: message for message in shorter}
         state = {**state, "messages": [now.get(message.id, message) for message in state["messages"]]}
-    folded = foldable(state, room)
-    if not folded:  # this invocation keeps more than the thread does
-        return {"messages": cut} if cut else {}
+    fold = foldable(state, room)
+    if not fold:  # this invocation keeps more than the thread does
+        return {"messages": shorter} if shorter else {}
+    folded = fold.messages
     facts = [
         *await _handles(folded, runtime.context, thread_id),
         *_values(folded, state),
         *await _decisions(folded, runtime.context, thread_id),
     ]
     budget = budget_of(runtime, "compress_history", context, state["usage"].copy(), before(state))
-    lines = await _summarized(services.models, context, folded, budget)
+    lines = await _summarized(services.models, context, _told(folded, state["messages"], room), budget)
     budget.usage["folds"] += 1
     if lines is None:
         lines = _trimmed(folded)
     return {
-        "messages": [*cut, *(RemoveMessage(id=message.id or "") for message in folded)],
+        "messages": [*shorter, *map(RemoveMessage, fold.ids), *([fold.parted] if fold.parted else [])],
         "summary": "\n".join(lines),
         **({"facts": facts} if facts else {}),
         "usage": await budget.close(),
     }
 
 
-async def _summarized(
-    models: Models, context: LocalContext, folded: Sequence[AnyMessage], budget: RunBudget
-) -> list[str] | None:
-    """The facts, one a line; None when no model gave any that can be used. What went wrong is counted.
+def _told(folded: Sequence[AnyMessage], history: Sequence[AnyMessage], room: Room) -> str:
+    """What the summarizer reads: only what is folded now. What was folded before stays as it was written.
 
-    Only what is folded now is told: what was folded before stays as it was written.
+    Its prompt has no more room than any other: of what is too much, each message is cut by relevance.
     """
-    text = "\n\n".join(_rendered(message) for message in folded)
+    texts = [_rendered(message) for message in folded]
+    tokens = sum(map(most_of, texts))
+    if tokens > room.tokens:
+        request = newest_request(history)
+        query = str(request.text) if request else ""
+        texts = [cut(text, query, int(len(text) * room.tokens / tokens)) for text in texts]
+    return "\n\n".join(texts)
+
+
+async def _summarized(models: Models, context: LocalContext, text: str, budget: RunBudget) -> list[str] | None:
+    """The facts, one a line; None when no model gave any that can be used. What went wrong is counted."""
     question = Question(
         messages=[SystemMessage(prompts.SUMMARIZE), HumanMessage(text)],
         role="summarizer",

@@ -6,9 +6,10 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 
 from graph.results import Results, Whole
+from graph.state import newest_request
 from nodes.folding import CUT, OPENS
 from nodes.pinned import shown
 from nodes.results_text import bare, with_text
@@ -33,14 +34,14 @@ async def shortened(
 ) -> list[ToolMessage]:
     """The results, each cut to its room; the wholes are stored first."""
     calls = {call["id"]: call for message in history if isinstance(message, AIMessage) for call in message.tool_calls}
-    request = next((str(one.text) for one in reversed(history) if isinstance(one, HumanMessage)), "")
+    request = newest_request(history)
     most = room.result_tokens(len(results))
     made: list[ToolMessage] = []
     for result in results:
         text = bare(str(result.text))
         handle = await _handle(Whole(tool=str(result.name), text=text), store, thread_id)
         call = calls.get(result.tool_call_id)
-        query = f"{request} {shown(call['args']) if call else ''}"
+        query = f"{request.text if request else ''} {shown(call['args']) if call else ''}"
         made.append(await asyncio.to_thread(_short, result, text, query, most, handle))
     return made
 

@@ -1,6 +1,6 @@
 """Whether a history has to be folded, and which of it: pure functions of the state, so that routers can ask.
 
-Only whole groups go, a reply with all its results: what stays is a history every provider accepts.
+A result goes with the call that asked for it: what stays is a history every provider accepts.
 """
 
 from __future__ import annotations
@@ -44,6 +44,29 @@ class Group:
         return [self.reply, *self.results]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What leaves the history."""
+
+    messages: Sequence[AnyMessage]
+    """All that goes, in order; of a step that goes in part a reply with the calls that go."""
+    parted: AIMessage | None = None
+    """The reply of that step with the calls that stay."""
+
+    def __bool__(self) -> bool:
+        """Whether anything goes."""
+        return bool(self.messages)
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the messages that go whole."""
+        stays = self.parted.id if self.parted else None
+        return [message.id or "" for message in self.messages if message.id != stays]
+
+
+NOTHING = Fold(messages=())
+
+
 def due(state: State, config: RunnableConfig) -> bool:
     """Whether `compress_history` has work: by the thread's settings, and by those this invocation set itself."""
     room = room_of({**state.get("settings", {}), **config.get("configurable", {}).get(EXPLICIT, {})})
@@ -73,39 +96,49 @@ def was_cut(result: ToolMessage) -> bool:
     return isinstance(result.artifact, dict) and CUT in result.artifact
 
 
-def foldable(state: State, room: Room) -> list[AnyMessage]:
+def foldable(state: State, room: Room) -> Fold:
     """What goes: groups before the last `keep` results, and answers of earlier turns.
 
     By count: as soon as there are such groups. By size: once the prompt takes more than its room; then fewer results
-    stay than `keep` where those would fill it alone.
+    stay than `keep` where those would fill it alone, and of the newest step as many as fit.
     """
-    messages, full = state["messages"], over(state, room)
+    messages, beyond = state["messages"], excess(state, room)
+    full = beyond > 0
     if not full and not room.by_count:
-        return []
+        return NOTHING
     groups = list(_groups(messages, _results(messages)))
-    gone = {id(m) for group in _before_the_last(groups, room, full=full) for m in group.messages}
+    older = _before_the_last(groups, room, full=full)
+    newest = _part_of(groups[-1], room) if full and len(older) == len(groups) - 1 else None
+    gone = {id(m) for group in older for m in group.messages}
     gone |= {id(answer) for answer in _answers(messages)} if full else set()
-    return [message for message in _in_order(messages, groups) if id(message) in gone]
+    fold = Fold(
+        messages=[
+            *(one for one in _in_order(messages, groups) if id(one) in gone),
+            *(newest.messages if newest else ()),
+        ],
+        parted=newest.parted if newest else None,
+    )
+    # A long request, or many tools, may fill the room alone: then no fold makes a prompt that fits, and one that frees
+    # little would only be paid for again at the next step.
+    hopeless = full and not room.by_count and PromptCount().most(fold.messages) < min(beyond, room.kept_tokens)
+    return NOTHING if hopeless else fold
 
 
-def over(state: State, room: Room) -> bool:
-    """Whether the next prompt would take more than its room.
+def excess(state: State, room: Room) -> int:
+    """How many tokens the next prompt takes beyond its room; 0 when it fits.
 
     Counted twice, and the higher counts: what the provider said of the last prompt and what came since, and our own
     count of all of it, by the models' encoding where this machine has it, else by the upper estimate.
     """
     messages = state["messages"]
-    if _by_provider(messages) > room.whole:
-        return True
+    told = max(0, _by_provider(messages) - room.whole)
     if BESIDE_TOKENS + room.remembered_tokens + sum(map(_at_most, messages)) <= room.tokens:  # as nearly always
-        return False
+        return told
     prompt = prompts.conversation(state)
-    if PromptCount().most(prompt) <= room.tokens:
-        return False
-    encoding = cached_encoding()
-    return encoding is None or (
-        sum(PER_MESSAGE + exact_tokens(encoding, text_of(message)) for message in prompt) > room.tokens
-    )
+    counted = PromptCount().most(prompt)
+    if counted > room.tokens and (encoding := cached_encoding()):
+        counted = sum(PER_MESSAGE + exact_tokens(encoding, text_of(message)) for message in prompt)
+    return max(told, counted - room.tokens)
 
 
 def _by_provider(messages: Sequence[AnyMessage]) -> int:
@@ -152,6 +185,25 @@ def _before_the_last(groups: Sequence[Group], room: Room, *, full: bool) -> list
             return list(groups[: at + 1])
         count += len(groups[at].results)
     return []
+
+
+def _part_of(group: Group, room: Room) -> Fold | None:
+    """What of a step goes that is too much alone: all but its last results, as many as fit, at least one."""
+    calls = group.reply.tool_calls
+    stay, spent = 0, PromptCount().most([AIMessage(group.reply.text)])
+    for call, result in zip(reversed(calls), reversed(group.results), strict=True):
+        spent += PromptCount().most([AIMessage("", tool_calls=[call]), result])
+        if stay and spent > room.kept_tokens:
+            break
+        stay += 1
+    go = len(calls) - stay
+    if not go:
+        return None
+    # Of its content the text alone: providers' own parts in it stand for calls, too.
+    plain = {"content": str(group.reply.text), "additional_kwargs": {}, "invalid_tool_calls": []}
+    parted = group.reply.model_copy(update={**plain, "tool_calls": calls[go:]})
+    goes = group.reply.model_copy(update={**plain, "content": "", "tool_calls": calls[:go]})
+    return Fold(messages=[goes, *group.results[:go]], parted=parted)
 
 
 def _answers(messages: Sequence[AnyMessage]) -> list[AIMessage]:

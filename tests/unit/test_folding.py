@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveM
 
 from graph.state import State, reduce_messages
 from nodes import folding, prompts
+from nodes.folding import Fold
 from nodes.notices import PREFIX
 from nodes.room import Room, room_of
 from services.cleaning import MAX_CHARS
@@ -57,8 +58,8 @@ def state_of(messages: list[AnyMessage], **fields: Any) -> State:
     return {"messages": messages, **fields}  # type: ignore[typeddict-item]  # parts of a state
 
 
-def after(messages: list[AnyMessage], folded: list[AnyMessage]) -> list[AnyMessage]:
-    return reduce_messages(messages, [RemoveMessage(id=message.id or "") for message in folded])
+def after(messages: list[AnyMessage], fold: Fold) -> list[AnyMessage]:
+    return reduce_messages(messages, [*map(RemoveMessage, fold.ids), *([fold.parted] if fold.parted else [])])
 
 
 @given(steps, rooms)
@@ -86,12 +87,12 @@ def test_order_people_and_open_calls_stay(happened: list[Step], room: Room) -> N
 
     ids = [message.id for message in messages]
     assert [ids.index(message.id) for message in left] == sorted(ids.index(message.id) for message in left)
-    assert not any(isinstance(message, HumanMessage) for message in folded)
+    assert not any(isinstance(message, HumanMessage) for message in folded.messages)
     open_calls = {f"a{at}" for at, (kind, _, _) in enumerate(happened) if kind == "open"}
-    assert open_calls.isdisjoint(message.id for message in folded)
+    assert open_calls.isdisjoint(message.id for message in folded.messages)
     groups = [message for message in messages if isinstance(message, AIMessage) and message.tool_calls]
     complete = [group for group in groups if group.id not in open_calls]
-    assert not complete or complete[-1] in left  # the newest step stays, whatever it takes
+    assert not complete or complete[-1].id in {message.id for message in left}  # of the newest step a part stays
 
 
 @given(steps, rooms)
@@ -99,20 +100,23 @@ def test_what_stays_is_not_folded_again(happened: list[Step], room: Room) -> Non
     messages = history(happened)
     left = after(messages, folding.foldable(state_of(messages), room))
 
-    assert folding.foldable(state_of(left), room) == []
+    assert not folding.foldable(state_of(left), room)
 
 
 @given(steps, rooms)
 def test_by_size_what_stays_fits_and_is_no_more_than_was_asked_for(happened: list[Step], room: Room) -> None:
     messages = history(happened)
-    over = folding.over(state_of(messages), room)
+    beyond = folding.excess(state_of(messages), room)
     left = after(messages, folding.foldable(state_of(messages), room))
 
     groups = list(folding._groups(left, folding._results(left)))
-    if over:
+    if beyond and (len(left) < len(messages) or room.by_count):
         assert PromptCount().most([m for group in groups[:-1] for m in group.messages]) <= room.kept_tokens
         assert sum(len(group.results) for group in groups[1:]) < room.keep
-    elif not room.by_count:
+        assert (
+            not groups or len(groups[-1].results) == 1 or (PromptCount().most(groups[-1].messages) <= room.kept_tokens)
+        )
+    elif not beyond and not room.by_count:
         assert left == messages
 
 
@@ -154,7 +158,7 @@ def _pairs(count: int, chars: int = 100, **usage: int) -> list[AnyMessage]:
         ({"window_tokens": 4_096, "keep_tool_results": 7}, 1_000, {}, 7),
         ({"window_tokens": 4_096, "fold_share": 0.95}, 350, {}, 0),
         ({"window_tokens": 4_096, "fold_share": 0.3}, 350, {}, 6),
-        ({"window_tokens": 4_096}, 100, {"input_tokens": 1_900, "output_tokens": 5}, 3),
+        ({"window_tokens": 4_096}, 100, {"input_tokens": 1_800, "output_tokens": 5}, 3),
         ({"window_tokens": 4_096}, 100, {"input_tokens": 10**12, "output_tokens": 5}, 0),
     ],
     ids=["short", "count", "fits", "size", "size before count", "much", "little", "told by provider", "told nonsense"],
@@ -163,10 +167,50 @@ def test_when_a_history_is_folded(settings: dict[str, Any], chars: int, usage: d
     settings = {"fold_share": 0.5, **settings}
     state = state_of(_pairs(8, chars, **usage), settings=settings)
 
-    folded = [message for message in folding.foldable(state, room_of(settings)) if isinstance(message, AIMessage)]
+    folded = [
+        message for message in folding.foldable(state, room_of(settings)).messages if isinstance(message, AIMessage)
+    ]
 
     assert len(folded) == gone
     assert folding.due(state, {}) == bool(gone)
+
+
+def test_of_a_step_that_is_too_much_alone_the_last_results_stay_with_their_calls() -> None:
+    asked = [{"name": "f", "args": {"n": n}, "id": f"c{n}"} for n in range(9)]
+    reply = AIMessage(
+        [{"type": "text", "text": "All of them."}, *({"type": "function_call", "call_id": one["id"]} for one in asked)],
+        id="a",
+        tool_calls=asked,
+        additional_kwargs={"tool_calls": [{"id": one["id"]} for one in asked]},
+    )
+    results = [ToolMessage(f"{n} " * 100, tool_call_id=f"c{n}", name="f", id=f"r{n}") for n in range(9)]
+    settings = {"window_tokens": 4_096}
+    state = state_of([HumanMessage("go", id="h"), reply, *results], settings=settings)
+
+    fold = folding.foldable(state, room_of(settings))
+    left = after(state["messages"], fold)
+
+    told, *gone = fold.messages
+    stays = len(left) - 2
+    assert 1 <= stays < 9
+    assert [message.id for message in left] == ["h", "a", *(f"r{n}" for n in range(9 - stays, 9))]
+    assert isinstance(told, AIMessage)
+    assert isinstance(left[1], AIMessage)
+    assert [call["id"] for call in told.tool_calls] == [f"c{n}" for n in range(9 - stays)]
+    assert [call["id"] for call in left[1].tool_calls] == [f"c{n}" for n in range(9 - stays, 9)]
+    assert gone == results[: 9 - stays]
+    assert (left[1].content, left[1].additional_kwargs, told.text) == ("All of them.", {}, "")  # no provider's own form
+    assert not folding.foldable(state_of(left, settings=settings), room_of(settings))
+
+
+@pytest.mark.parametrize(("steps_behind", "folds"), [(3, False), (12, True)])
+def test_what_can_not_be_made_to_fit_is_folded_once_it_frees_much(steps_behind: int, *, folds: bool) -> None:
+    settings = {"window_tokens": 8_192}
+    request = HumanMessage("please read " * 800, id="h")
+    state = state_of([request, *_pairs(steps_behind, 300)], settings=settings)
+
+    assert folding.excess(state, room_of(settings)) > 0
+    assert bool(folding.foldable(state, room_of(settings))) == folds
 
 
 def test_answers_of_earlier_turns_go_too_when_there_is_no_room() -> None:
@@ -179,8 +223,8 @@ def test_answers_of_earlier_turns_go_too_when_there_is_no_room() -> None:
 
     folded = folding.foldable(state, room_of(state["settings"]))
 
-    assert [message.id for message in folded] == [f"a{n}" for n in range(11)]
-    assert folding.foldable(state, room_of({})) == []
+    assert [message.id for message in folded.messages] == [f"a{n}" for n in range(11)]
+    assert not folding.foldable(state, room_of({}))
 
 
 def test_a_result_is_too_long_for_a_small_window_or_for_any() -> None:

@@ -1,0 +1,78 @@
+"""Steps that bring more than a prompt has room for, and requests that fill it alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+
+from app.lifespan import Opened
+from app.runs import Runs
+from services.tokens import PromptCount
+from tests.integration.conftest import Script, messages_of, say
+from tests.integration.planning import Desk, plan, runs_at, task
+from tests.integration.recording import Recording, with_parts
+from tools.base import tool
+
+WINDOW = 8_192
+
+
+@tool(risk="low", untrusted_output=False, idempotent=True)
+async def kilobyte(n: int) -> str:
+    """A kilobyte.
+
+    Args:
+        n: Of what.
+    """
+    return f"Parcel P-{n:05d} stands in cellar {n}. " + "some words here " * 64
+
+
+def recorded(services: Opened, role: Any) -> tuple[Runs, Recording]:
+    models = Recording(real=services.services.models, role=role)
+    return with_parts(runs_at(Desk(), services, kilobyte).opened, models=models), models
+
+
+@pytest.mark.parametrize("role", ["agent", "summarizer"])
+async def test_a_plan_of_many_results_is_answered_and_summarised_within_the_share(
+    services: Opened, script: Script, role: str
+) -> None:
+    runs, models = recorded(services, role)
+    tasks = [task(f"k{n}", "kilobyte", n=n) for n in range(40)]
+    context = script(say("Done."), lists={"planner": [plan(*tasks)]}, window_tokens=WINDOW)
+
+    report = await runs.start("go", thread_id="t", context=context, graph="plan")
+
+    assert report["outcome"] == "completed"
+    [question] = models.questions
+    assert PromptCount().most(question.messages) <= WINDOW // 4
+    facts = (await runs.known("t")).values["facts"]
+    assert len([one for one in facts if one["kind"] == "result"]) >= 35
+    told = " ".join(one["about"] for one in facts)
+    assert '{"n": 0}' in told
+
+
+async def test_a_step_of_many_calls_keeps_those_that_fit_with_their_results(services: Opened, script: Script) -> None:
+    runs, models = recorded(services, "agent")
+    wide = {"tool_calls": [{"name": "kilobyte", "args": {"n": n}} for n in range(40)]}
+
+    report = await runs.start("go", thread_id="t", context=script(wide, say("Done."), window_tokens=WINDOW))
+
+    assert report["outcome"] == "completed"
+    assert PromptCount().most(models.questions[-1].messages) <= WINDOW // 4
+    messages = await messages_of(runs, "t")
+    asked = [call["id"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls]
+    assert asked == [one.tool_call_id for one in messages if isinstance(one, ToolMessage)]
+    assert 0 < len(asked) < 40
+    assert report["usage"]["tool_calls"] == 40
+
+
+async def test_a_long_request_does_not_have_each_of_its_12_steps_summarised(services: Opened, script: Script) -> None:
+    runs, models = recorded(services, "summarizer")
+    turns = [{"tool_calls": [{"name": "kilobyte", "args": {"n": n}}]} for n in range(12)]
+    context = script(*turns, say("Done."), window_tokens=WINDOW)
+
+    report = await runs.start("please read " * 800, thread_id="t", context=context)
+
+    assert report["outcome"] == "completed"
+    assert 1 <= len(models.questions) <= 6
