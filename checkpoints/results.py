@@ -5,32 +5,40 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from checkpoints.claims import HELD
 from checkpoints.database import Pool
 from checkpoints.ledger import storable
 from checkpoints.outage import patient
+from graph.errors import ThreadTaken
 from graph.results import Whole
 
-KEEP = """
-INSERT INTO results (thread_id, handle, tool, size, type, blob)
-VALUES (%(thread_id)s, %(handle)s, %(tool)s, %(size)s, %(type)s, %(blob)s)
-ON CONFLICT DO NOTHING
-"""
+KEEP: LiteralString = f"""
+WITH {HELD}, kept AS (
+    INSERT INTO results (thread_id, handle, tool, size, type, blob)
+    SELECT %(thread_id)s, handle, tool, size, type, blob FROM held, unnest(
+        %(handles)s::text[], %(tools)s::text[], %(sizes)s::int[], %(types)s::text[], %(blobs)b::bytea[]
+    ) WITH ORDINALITY AS w(handle, tool, size, type, blob, place) ORDER BY place
+    ON CONFLICT DO NOTHING
+)
+SELECT EXISTS (SELECT 1 FROM held) AS held
+"""  # noqa: S608 - HELD is a constant
 OPENED = "SELECT tool, type, blob FROM results WHERE thread_id = %s AND handle = %s"
 NEWEST = """
 WITH listed AS (
-    SELECT position, sum(size) OVER (ORDER BY position DESC) AS so_far
-    FROM (SELECT position, size FROM results WHERE thread_id = %(thread_id)s ORDER BY position DESC LIMIT %(rows)s) AS r
+    SELECT handle, place, sum(size) OVER (ORDER BY place DESC) AS so_far
+    FROM results JOIN unnest(%(handles)s::text[]) WITH ORDINALITY AS named(handle, place) USING (handle)
+    WHERE thread_id = %(thread_id)s
 )
-SELECT tool, type, blob FROM results JOIN listed USING (position)
-WHERE thread_id = %(thread_id)s AND so_far <= %(chars)s ORDER BY position DESC
+SELECT tool, type, blob FROM results JOIN listed USING (handle)
+WHERE thread_id = %(thread_id)s AND so_far <= %(chars)s ORDER BY place DESC
 """
 
 MOST_ROWS, MOST_CHARS = 2_000, 10_000_000
-"""What is read of a thread at a time."""
+"""What is read of a thread at a time: as many results as `graph.facts.KEPT` lets a state name, and these characters."""
 
 
 class PostgresResults:
@@ -40,24 +48,25 @@ class PostgresResults:
         self._pool, self._serde = pool, serde
 
     @patient
-    async def keep(self, thread_id: str, wholes: Sequence[Whole]) -> bool:
+    async def keep(self, thread_id: str, wholes: Sequence[Whole], *, claim: int | None) -> bool:
         """See `graph.results.Results.keep`."""
         if not wholes:
             return True
-        rows = await asyncio.to_thread(lambda: [self._row(thread_id, whole) for whole in wholes])
-        async with self._pool.connection() as connection, connection.cursor() as cursor:
-            await cursor.executemany(KEEP, rows)
+        columns = await asyncio.to_thread(self._columns, wholes)
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(KEEP, {**columns, "thread_id": thread_id, "claim": claim})).fetchone()
+        if row is None or not row["held"]:
+            raise ThreadTaken(thread_id)
         return True
 
-    def _row(self, thread_id: str, whole: Whole) -> dict[str, Any]:
-        kind, blob = self._serde.dumps_typed(zlib.compress(storable(whole.text).encode(), 1))
+    def _columns(self, wholes: Sequence[Whole]) -> dict[str, list[Any]]:
+        packed = [self._serde.dumps_typed(zlib.compress(storable(whole.text).encode(), 1)) for whole in wholes]
         return {
-            "thread_id": thread_id,
-            "handle": whole.handle,
-            "tool": storable(whole.tool),
-            "size": len(whole.text),
-            "type": kind,
-            "blob": blob,
+            "handles": [whole.handle for whole in wholes],
+            "tools": [storable(whole.tool) for whole in wholes],
+            "sizes": [len(whole.text) for whole in wholes],
+            "types": [kind for kind, _ in packed],
+            "blobs": [blob for _, blob in packed],
         }
 
     @patient
@@ -68,9 +77,10 @@ class PostgresResults:
         return None if row is None else self._whole(row)
 
     @patient
-    async def newest(self, thread_id: str) -> Sequence[Whole]:
+    async def newest(self, thread_id: str, handles: Sequence[str]) -> Sequence[Whole]:
         """See `graph.results.Results.newest`."""
-        bounds = {"thread_id": thread_id, "rows": MOST_ROWS, "chars": MOST_CHARS}
+        last = list(dict.fromkeys(storable(handle) for handle in reversed(handles)))[:MOST_ROWS]
+        bounds = {"thread_id": thread_id, "handles": last[::-1], "chars": MOST_CHARS}
         async with self._pool.connection() as connection:
             rows = await (await connection.execute(NEWEST, bounds)).fetchall()
         return await asyncio.to_thread(lambda: [self._whole(row) for row in rows])

@@ -11,7 +11,7 @@ FactKind = Literal["decision", "used", "value", "result"]
 """`decision`: what a person decided of a call. `used`: a line of a result with an id, amount, date or address that a
 call or a person also named. `value`: such a line that nobody named yet. `result`: a result that can be opened again."""
 
-KEPT: Mapping[FactKind, int] = {"decision": 200, "used": 200, "value": 60, "result": 40}
+KEPT: Mapping[FactKind, int] = {"decision": 200, "used": 200, "value": 60, "result": 2_000}
 """Most facts of a kind; the ones last met stay."""
 
 

@@ -29,25 +29,29 @@ class Whole:
 class Results(Protocol):
     """What threads can open again. `checkpoints/results.py`."""
 
-    async def keep(self, thread_id: str, wholes: Sequence[Whole]) -> bool:
-        """Store them for this thread, those it has already but once. False when nothing is kept here."""
+    async def keep(self, thread_id: str, wholes: Sequence[Whole], *, claim: int | None) -> bool:
+        """Store them for this thread, those it has already but once. False when nothing is kept here.
+
+        Raises:
+            ThreadTaken: another process has taken over the thread, or it was deleted; nothing was stored.
+        """
         ...
 
     async def opened(self, thread_id: str, handle: str) -> Whole | None:
         """One of this thread's own; None when it has none of that name."""
         ...
 
-    async def newest(self, thread_id: str) -> Sequence[Whole]:
-        """This thread's own, the newest first, as far as memory allows."""
+    async def newest(self, thread_id: str, handles: Sequence[str]) -> Sequence[Whole]:
+        """Of the thread's own those named, of which the last comes first, as far as memory allows."""
         ...
 
 
 class NothingKept:
     """Results where none can be opened again, as in a run without a thread."""
 
-    async def keep(self, thread_id: str, wholes: Sequence[Whole]) -> bool:
+    async def keep(self, thread_id: str, wholes: Sequence[Whole], *, claim: int | None) -> bool:
         """Keep none."""
-        del thread_id, wholes
+        del thread_id, wholes, claim
         return False
 
     async def opened(self, thread_id: str, handle: str) -> Whole | None:
@@ -55,7 +59,7 @@ class NothingKept:
         del thread_id, handle
         return None
 
-    async def newest(self, thread_id: str) -> Sequence[Whole]:
+    async def newest(self, thread_id: str, handles: Sequence[str]) -> Sequence[Whole]:
         """There are none."""
-        del thread_id
+        del thread_id, handles
         return ()

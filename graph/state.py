@@ -86,6 +86,8 @@ class RawResult(TypedDict):
     text: str
     ok: bool
     note: NotRequired[str]
+    whole: NotRequired[str]
+    """See `graph.tools.ToolResult`."""
 
 
 class Finding(TypedDict):

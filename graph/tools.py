@@ -48,6 +48,8 @@ class ToolResult:
     """Set when the call may or may not have had its effect, and only a person can tell: the ledger's key of it."""
     holder: str = ""
     """Whose attempt at the effect it was."""
+    whole: str | None = None
+    """The handle of the whole, when the text was too long and is a part of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class Step:
     """See `graph.context.Run.claim`."""
     lasting: bool = True
     """False in a run without a thread: nothing it keeps could be found again, or would ever be deleted."""
+    opens: Sequence[str] = ()
+    """Handles of the results that may be opened again, the newest last: what this branch of the thread has read."""
     seconds: float = float("inf")
     """What the run's limit on time leaves when the step begins."""
     begun: float = field(default_factory=time.monotonic)

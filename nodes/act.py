@@ -12,6 +12,7 @@ from graph.context import Run
 from graph.state import State
 from graph.tools import Step, ToolResult
 from nodes.lines import Turn, counted, in_lines, without_waiting
+from nodes.openable import openable
 from nodes.released import allowed, doubtful, run_released
 from nodes.results import count_calls, message_of, raw_of
 from nodes.slots import Slots
@@ -45,6 +46,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         claim=run.claim,
         lasting=run.durable,
         seconds=seconds,
+        opens=openable(state),
     )
     lines = in_lines(ready, state.get("intents", {}), services.tools)
     ended = await _run(lines, step, runtime.context, faults)

@@ -18,7 +18,8 @@ from graph.results import Whole
 from graph.state import State, newest_request
 from nodes import faults, pinned, prompts
 from nodes.cutting import shortened
-from nodes.folding import CUT, OPENS, foldable, oversized, was_cut
+from nodes.folding import OPENS, foldable, oversized, was_cut
+from nodes.openable import handle_of
 from nodes.results_text import bare
 from nodes.room import Room, room_of
 from services.budget import RunBudget, budget_of
@@ -34,6 +35,9 @@ LINES, LINE_CHARS = 40, 300
 
 _BULLET = re.compile(r"^\s*[-*\u2022](?:\s+|$)")
 
+ABOUT_CHARS = 120
+"""What is kept of the arguments of a call whose result can be opened again: a state may name thousands."""
+
 EXCERPT_CHARS = 300
 """What is kept of each result when the summarizer fails."""
 
@@ -44,7 +48,8 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     thread_id = (runtime.execution_info.thread_id if runtime.execution_info else None) or ""
     room = room_of(context.kept())
     long = oversized(state["messages"], room)
-    shorter = await shortened(long, state["messages"], room, store=services.results, thread_id=thread_id)
+    store, claim = services.results, runtime.context.claim
+    shorter = await shortened(long, state["messages"], room, store=store, thread_id=thread_id, claim=claim)
     if shorter:
         now = {message.id: message for message in shorter}
         state = {**state, "messages": [now.get(message.id, message) for message in state["messages"]]}
@@ -125,20 +130,20 @@ async def _handles(folded: Sequence[AnyMessage], run: Run, thread_id: str) -> li
     for message in folded:
         if not isinstance(message, ToolMessage) or message.name == OPENS:
             continue
-        if was_cut(message):
-            if handle := message.artifact[CUT]:
-                found.append((handle, message))
-            continue
-        wholes.append(Whole(tool=str(message.name), text=bare(str(message.text))))
-        found.append((wholes[-1].handle, message))
-    if not thread_id or not await run.services.results.keep(thread_id, wholes):
+        handle = handle_of(message)
+        if handle is None and not was_cut(message):
+            wholes.append(Whole(tool=str(message.name), text=bare(str(message.text))))
+            handle = wholes[-1].handle
+        if handle:
+            found.append((handle, message))
+    if not thread_id or not await run.services.results.keep(thread_id, wholes, claim=run.claim):
         return []
     return [
         Fact(
             kind="result",
             text=handle,
             source=str(message.name),
-            about=pinned.shown(args.get(message.tool_call_id, {}))[: pinned.ARGS_CHARS],
+            about=pinned.shown(args.get(message.tool_call_id, {}))[:ABOUT_CHARS],
             outside=True,
         )
         for handle, message in found

@@ -18,6 +18,7 @@ from graph.tools import Step
 from nodes.attempt import Attempt
 from nodes.caps import Caps
 from nodes.flight import Flight
+from nodes.openable import openable
 from nodes.released import allowed
 from nodes.results import count_calls
 from services.admission import estimated
@@ -47,7 +48,12 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             run=run,
             context=context,
             step=Step(
-                thread_id=thread_id, workspace=context.workspace, claim=run.claim, lasting=run.durable, seconds=seconds
+                thread_id=thread_id,
+                workspace=context.workspace,
+                claim=run.claim,
+                lasting=run.durable,
+                seconds=seconds,
+                opens=openable(state),
             ),
             budget=budget,
             results=results,

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ from graph.state import Call, Outcome
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
 from nodes.caps import Caps
+from nodes.openable import handles_in
 from nodes.released import doubtful, run_released
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
@@ -116,6 +117,8 @@ class Flight:
     def _take_in(self, task: Task, attempt: Attempt) -> None:
         if "result" in attempt:
             self.results[task["id"]] = attempt["result"]
+        if "message" in attempt:  # what a task has read, a later one may open
+            self.step = replace(self.step, opens=(*self.step.opens, *handles_in([attempt["message"]])))
         if digest := attempt.get("digest"):
             self._begun[digest].add(attempt["occurrence"])
             if "result" not in attempt:

@@ -9,6 +9,7 @@ from langchain_core.messages import ToolMessage
 
 from graph.state import Call, RawResult, Usage
 from graph.tools import ToolResult
+from nodes.openable import WHOLE
 
 
 def count_calls(usage: Usage, *, made: Sequence[str], done: Sequence[str]) -> Usage:
@@ -29,6 +30,7 @@ def message_of(call: Call, result: ToolResult) -> ToolMessage:
         name=call["name"],
         id=f"r-{call['id']}",
         status="success" if result.ok else "error",
+        artifact={WHOLE: result.whole} if result.whole else None,
     )
 
 
@@ -37,4 +39,6 @@ def raw_of(call: Call, result: ToolResult) -> RawResult:
     raw = RawResult(call_id=call["id"], tool=call["name"], text=result.text, ok=result.ok)
     if note := call.get("note"):
         raw["note"] = note
+    if result.whole:
+        raw["whole"] = result.whole
     return raw

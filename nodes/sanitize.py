@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 
 from graph.context import Run
 from graph.state import Finding, RawResult, State
+from nodes.openable import WHOLE
 from services.cleaning import READ_CHARS, clean, suspicious, wrapped
 
 CLEANING_SECONDS = 10.0
@@ -52,6 +53,7 @@ async def sanitized(raw: RawResult) -> Sanitized:
         name=raw["tool"],
         id=f"r-{raw['call_id']}",
         status="success" if raw["ok"] else "error",
+        artifact={WHOLE: raw["whole"]} if "whole" in raw else None,
     )
     findings = [Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=words) for rule, words in seen]
     return Sanitized(text=text, message=message, findings=findings)

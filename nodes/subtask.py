@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.messages.tool import ToolCall
@@ -22,6 +22,7 @@ from nodes.call_ids import with_fresh_call_ids
 from nodes.caps import Caps
 from nodes.cutting import shortened
 from nodes.folding import too_long
+from nodes.openable import handles_in
 from nodes.results import message_of, raw_of
 from nodes.room import room_of
 from nodes.sanitize import sanitized
@@ -110,7 +111,9 @@ class Agent:
                 return str(reply.text)
             reply = with_fresh_call_ids(reply, messages, self.budget.usage)
             messages.append(reply)
-            messages += await self._fitting(await self._results(reply.tool_calls, asked.max_tool_calls), messages)
+            read = await self._fitting(await self._results(reply.tool_calls, asked.max_tool_calls), messages)
+            self.step = replace(self.step, opens=(*self.step.opens, *handles_in(read)))
+            messages += read
         raise Unanswered(f"no answer in {asked.max_iterations} passes")
 
     async def _reply(self, question: Question) -> AIMessage:
@@ -139,9 +142,8 @@ class Agent:
         room = room_of(self.context.kept())
         long = [one for one in results if too_long(str(one.text), room.result_tokens(len(results)))]
         store, thread_id = self.run.services.results, self.step.thread_id if self.step.lasting else ""
-        fitting = {
-            one.tool_call_id: one for one in await shortened(long, history, room, store=store, thread_id=thread_id)
-        }
+        cut = await shortened(long, history, room, store=store, thread_id=thread_id, claim=self.step.claim)
+        fitting = {one.tool_call_id: one for one in cut}
         return [fitting.get(one.tool_call_id, one) for one in results]
 
     async def _result(self, call: ToolCall) -> ToolMessage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ MAX_CHARS = 100_000
 """Longest result that goes on as it is, in characters. Of a longer one the whole is kept apart."""
 
 LONGER = '[cut: {more} more characters; open_result(handle="{handle}") opens the whole in parts, or searches in it]'
+
+_LONGER = re.compile(r'\[cut: \d+ more characters; open_result\(handle="(r-[0-9a-f]{12})"\) [^\]\n]{0,100}\]\Z')
 
 
 class OutOfTime(ToolFailed):
@@ -74,7 +77,7 @@ class Attempts:
         if left <= 0:
             raise OutOfTime(f"{self.tool.name} was not begun: the time of the run is over")
         value = await calling.within(given, min(marks.timeout_s, left), patient=marks.transactional)
-        text = _as_text(value)
+        text = plain(_as_text(value))
         return text if len(text) <= MAX_CHARS else await self._bounded(text, given)
 
     async def _bounded(self, text: str, given: dict[str, Any]) -> str:
@@ -86,8 +89,8 @@ class Attempts:
         whole, parts = await asyncio.to_thread(_split, read, query, untrusted=marks_of(self.tool).untrusted_output)
         kept = Whole(tool=self.tool.name, text=whole)
         try:
-            stored = await self.results.keep(self.step.thread_id, [kept])
-        except Exception:  # noqa: BLE001 - what the tool did is done, also when its result can't be stored
+            stored = await self.results.keep(self.step.thread_id, [kept], claim=self.step.claim)
+        except Exception:  # noqa: BLE001 - what the tool did is done, also when its result can't be stored (any more)
             stored = False
         if not stored:
             return _cut(text)
@@ -133,6 +136,17 @@ def _again(error: Exception, marks: Marks) -> bool | float:
     if isinstance(error, (ToolFailed, NoAnswer, Crashed)) or not marks.idempotent:
         return False
     return isinstance(error, OSError) or passes(error) or transient(error)
+
+
+def plain(text: str) -> str:
+    """What a tool gave, so that it does not end as what we cut does: whoever wrote it may name any handle."""
+    return f"{text}\n" if whole_of(text) else text
+
+
+def whole_of(text: str) -> str | None:
+    """The handle at the end of the result of a call that is done, when it is a part that we cut of a whole."""
+    found = _LONGER.search(text, max(0, len(text) - 2 * len(LONGER)))
+    return found[1] if found else None
 
 
 def misfit(registered: BaseTool, given: dict[str, Any]) -> str | None:

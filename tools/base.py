@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +125,8 @@ class ToolContext:
     smtp_url: str | None = None
     results: Results = field(default_factory=NothingKept)
     """What this thread can open again."""
+    opens: Sequence[str] = ()
+    """Handles of what this branch of it may: see `graph.tools.Step`."""
 
     @property
     def headers(self) -> dict[str, str]:

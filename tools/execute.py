@@ -14,7 +14,7 @@ from graph.results import NothingKept, Results
 from graph.state import Call
 from graph.tools import Assessment, Step, ToolResult
 from services.endpoints import Endpoints
-from tools.attempt import Attempts
+from tools.attempt import Attempts, whole_of
 from tools.base import marks_of
 from tools.calling import Calling, watched
 from tools.registry import ToolBox
@@ -75,7 +75,9 @@ class Executor:
         marks, intent = marks_of(registered), self._box.intent(call["name"], call["args"])
         if intent is None and "effect_key" not in call:
             ending, text = await running.attempt("", self._ledger.connection)
-            return ToolResult(text=storable(text), untrusted=marks.untrusted_output, ok=ending == "done")
+            done = ending == "done"
+            whole = whole_of(text) if done else None
+            return ToolResult(text=storable(text), untrusted=marks.untrusted_output, ok=done, whole=whole)
         wanted, asked = _intent(call, intent, step, occurrence), call.get("effect_key")
         if marks.transactional:
             return await running.in_transactions(wanted, asked)

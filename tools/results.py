@@ -39,13 +39,14 @@ async def open_result(
     """
     handle, search = handle.strip(), search.strip()
     if handle:
-        whole = await context.results.opened(context.thread_id, handle)
-        if whole is None:
+        whole = await context.results.opened(context.thread_id, handle) if handle in context.opens else None
+        if whole is None:  # of one that another branch of this thread has read, nothing else is said
             raise ToolFailed(f"this conversation has no result {handle!r}: {await _known(context)}")
         return await asyncio.to_thread(_found, [whole], search) if search else _part(whole, part)
     if not search:
         raise ToolFailed(f"give a handle, or words to search for: {await _known(context)}")
-    return await asyncio.to_thread(_found, await context.results.newest(context.thread_id), search)
+    wholes = await context.results.newest(context.thread_id, context.opens)
+    return await asyncio.to_thread(_found, wholes, search)
 
 
 def _part(whole: Whole, part: int) -> str:
@@ -86,6 +87,6 @@ def _placed(whole: Whole) -> list[tuple[int, str]]:
 
 
 async def _known(context: Injected) -> str:
-    wholes = await context.results.newest(context.thread_id)
-    newest = ", ".join(f"{whole.handle} ({whole.tool})" for whole in wholes[:NAMED])
+    wholes = await context.results.newest(context.thread_id, context.opens[-NAMED:])
+    newest = ", ".join(f"{whole.handle} ({whole.tool})" for whole in wholes)
     return f"the newest are {newest}" if newest else "there are none yet"

@@ -11,7 +11,7 @@ from graph.errors import ToolFailed
 from graph.state import Call
 from graph.tools import ToolResult
 from services.refusals import NeverStarted
-from tools.attempt import Attempts, Unsuccessful, misfit
+from tools.attempt import Attempts, Unsuccessful, misfit, plain, whole_of
 from tools.base import CONTEXT, Marks, ToolContext, marks_of
 from tools.calling import Calling
 
@@ -48,7 +48,9 @@ class Running:
         if answer is None and idempotent:
             return False
         # What has not happened yet may still, while the attempt goes on.
-        return None if answer is False and going_on and not idempotent else answer
+        if answer is False and going_on and not idempotent:
+            return None
+        return plain(answer) if isinstance(answer, str) else answer
 
     async def in_transactions(self, wanted: Intent, asked: str | None) -> ToolResult:
         """Each try in a transaction of its own: none is open while a rate limit or a backoff is waited for."""
@@ -99,6 +101,7 @@ class Running:
             database=database,
             smtp_url=self.smtp_url,
             results=self.attempts.results,
+            opens=step.opens,
         )
 
 
@@ -112,6 +115,7 @@ def result_of(recorded: Recorded, *, untrusted: bool) -> ToolResult:
         reused=recorded.reused,
         doubt=doubt,
         holder=recorded.holder,
+        whole=whole_of(recorded.result) if recorded.state == "done" else None,
     )
 
 

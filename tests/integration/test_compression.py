@@ -15,6 +15,7 @@ from app.runs import Runs
 from graph.context import Context
 from graph.react import react
 from nodes.folding import CUT
+from nodes.openable import WHOLE
 from services.cleaning import MAX_CHARS
 from tests.integration.conftest import (
     LIST,
@@ -37,6 +38,11 @@ SHORT: dict[str, Any] = {"keep_tool_results": 1}
 
 async def _kept(runs: Runs, kind: str, thread: str = "t") -> list[str]:
     return [one["text"] for one in (await runs.known(thread)).values["facts"] if one["kind"] == kind]
+
+
+async def _stored(services: Opened) -> int:
+    async with services.pool.connection() as connection:
+        return len(await (await connection.execute("SELECT FROM results")).fetchall())
 
 
 @pytest.mark.parametrize(
@@ -129,8 +135,9 @@ async def test_what_was_opened_is_not_stored_again(runs: Runs, services: Opened,
     opening = calls(("open_result", {"search": "desk"}))
     await runs.start("go", thread_id="t", context=script(CATALOGUE, calls(LIST), opening, opening, say("x"), **SHORT))
 
-    assert [one.tool for one in await services.services.results.newest("t")] == ["list_files", "read_file"]
-    assert len(await _kept(runs, "result")) == 2
+    wholes = await services.services.results.newest("t", await _kept(runs, "result"))
+    assert [one.tool for one in wholes] == ["list_files", "read_file"]
+    assert await _stored(services) == 2
 
 
 @pytest.fixture
@@ -181,7 +188,7 @@ async def test_a_cut_result_that_is_folded_keeps_the_handle_of_the_whole(
     whole = await services.services.results.opened("t", handle)
     assert whole is not None
     assert whole.text == log.strip()
-    assert len(await services.services.results.newest("t")) == 1
+    assert await _stored(services) == 1
 
 
 async def test_what_the_tool_itself_had_to_cut_keeps_one_handle(
@@ -193,8 +200,9 @@ async def test_what_the_tool_itself_had_to_cut_keeps_one_handle(
     await runs.start("go", thread_id="t", context=script(calls(("read_file", {"path": "huge.txt"})), say("done")))
 
     [result] = [one for one in await messages_of(runs, "t") if isinstance(one, ToolMessage)]
-    [whole] = await services.services.results.newest("t")
-    assert result.artifact == {CUT: whole.handle}
+    [whole] = await services.services.results.newest("t", [result.artifact[CUT]])
+    assert result.artifact == {CUT: whole.handle, WHOLE: whole.handle}
+    assert await _stored(services) == 1
     assert len(whole.text) > 590_000
 
 

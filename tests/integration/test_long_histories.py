@@ -10,7 +10,9 @@ from pathlib import Path
 from app.lifespan import Opened
 from graph.context import FOLD_SHARE
 from graph.facts import Fact
+from graph.state import State
 from graph.tools import Step
+from nodes.openable import openable
 from services.tokens import PromptCount, of_tools
 from services.windows import MOST_TOKENS
 from tests.integration.conftest import Script
@@ -63,7 +65,8 @@ async def test_what_is_pinned_stands_word_for_word_and_the_rest_is_found_again(
     assert f'4. place_order: responded by a person; they said: "{DECISIONS[3]["message"]}"' in prompt
     assert [needle.line for needle in needles() if needle.pinned and needle.line not in prompt] == []
     others = [needle for needle in needles() if not needle.pinned]
-    found = [one for one in others if one.line in prompt or await _opened(services, one)]
+    state: State = (await played.runs.known("t")).values  # type: ignore[assignment]  # what a thread holds
+    found = [one for one in others if one.line in prompt or await _opened(services, state, one)]
     assert len(found) >= 0.9 * len(others)
     assert len([one for one in others if one.line in prompt]) < 0.5 * len(others)  # most only by search
     await _check_not_told_anew(played, workspace)
@@ -83,10 +86,10 @@ async def _check_not_told_anew(played: Played, workspace: Path) -> None:
     ] == []
 
 
-async def _opened(services: Opened, needle: Needle) -> bool:
+async def _opened(services: Opened, state: State, needle: Needle) -> bool:
     """Whether the model gets the answer by asking for it."""
     call = a_call("open_result", handle="", part=1, search=needle.asked)
-    step = Step(thread_id="t", workspace=services.settings.workspace)
+    step = Step(thread_id="t", workspace=services.settings.workspace, opens=openable(state))
     result = await services.services.tools.run(call, step, occurrence=0)
     return result.ok and needle.answer in result.text
 

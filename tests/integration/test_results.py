@@ -16,7 +16,7 @@ from checkpoints.database import Pool
 from checkpoints.results import PostgresResults
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
-from graph.errors import CheckpointUnreadable
+from graph.errors import CheckpointUnreadable, ThreadTaken
 from graph.results import WHOLE_CHARS, NothingKept, Results, Whole
 from tests.integration.tools_bench import Bench, bench_on
 from tools import office
@@ -28,6 +28,8 @@ from tools.results import HITS, PART_CHARS
 LINES = "".join(f"Line {n}: nothing of note happened that day.\n" for n in range(300))
 MAIL = Whole(tool="read_mail", text=LINES + "The parcel of Zephyr is in cellar nine.\n" + LINES)
 ORDER = Whole(tool="get_order", text="order ORD-7: a parcel of two lamps")
+BOTH = MAIL.handle, ORDER.handle
+PARCELS = [Whole(tool="f", text=f"parcel {n:02}") for n in range(50)]
 
 Made = Callable[..., Bench]
 
@@ -39,11 +41,11 @@ def kept(pool: Pool) -> PostgresResults:
 
 @pytest.fixture
 def bench(pool: Pool, tmp_path: Path, kept: PostgresResults) -> Bench:
-    return bench_on(pool, tmp_path / "office", results=kept)
+    return bench_on(pool, tmp_path / "office", results=kept).opening(*BOTH)
 
 
 async def test_a_result_is_opened_in_parts_that_are_the_whole(bench: Bench, kept: PostgresResults) -> None:
-    await kept.keep("t", [MAIL])
+    await kept.keep("t", [MAIL], claim=None)
     count = -(-len(MAIL.text) // PART_CHARS)
 
     parts = [await bench.said("open_result", handle=MAIL.handle, part=part) for part in range(1, count + 1)]
@@ -56,7 +58,7 @@ async def test_a_result_is_opened_in_parts_that_are_the_whole(bench: Bench, kept
 
 
 async def test_a_search_finds_what_answers_it_in_one_result_or_in_all(bench: Bench, kept: PostgresResults) -> None:
-    await kept.keep("t", [MAIL, ORDER])
+    await kept.keep("t", [MAIL, ORDER], claim=None)
 
     everywhere = await bench.said("open_result", search="Zephyr parcel")
     in_order = await bench.said("open_result", handle=ORDER.handle, search="Zephyr parcel")
@@ -72,14 +74,16 @@ async def test_a_search_finds_what_answers_it_in_one_result_or_in_all(bench: Ben
 
 
 async def test_a_search_shows_few_passages(bench: Bench, kept: PostgresResults) -> None:
-    await kept.keep("t", [Whole(tool="f", text=f"parcel {n}") for n in range(50)])
+    await kept.keep("t", PARCELS, claim=None)
 
-    assert len(re.findall(r"^r-", await bench.said("open_result", search="parcel"), re.MULTILINE)) == HITS
+    said = await bench.opening(*(one.handle for one in PARCELS)).said("open_result", search="parcel")
+
+    assert re.findall(r"^r-\w+", said, re.MULTILINE) == [one.handle for one in PARCELS[: -HITS - 1 : -1]]
 
 
 async def test_only_the_threads_own_results_are_opened(bench: Bench, kept: PostgresResults) -> None:
-    await kept.keep("theirs", [MAIL])
-    await kept.keep("t", [ORDER])
+    await kept.keep("theirs", [MAIL], claim=None)
+    await kept.keep("t", [ORDER], claim=None)
 
     refused = await bench.refusal("open_result", handle=MAIL.handle)
 
@@ -101,7 +105,7 @@ async def test_what_can_not_be_opened_is_refused_with_what_can(bench: Bench, arg
 
 
 async def test_a_part_that_is_not_there_is_refused(bench: Bench, kept: PostgresResults) -> None:
-    await kept.keep("t", [ORDER])
+    await kept.keep("t", [ORDER], claim=None)
     assert await bench.refusal("open_result", handle=ORDER.handle, part=2) == (
         f"{ORDER.handle} has 1 part, there is no part 2"
     )
@@ -109,20 +113,32 @@ async def test_a_part_that_is_not_there_is_refused(bench: Bench, kept: PostgresR
 
 async def test_without_a_store_there_is_nothing_to_open(pool: Pool, tmp_path: Path) -> None:
     assert "there are none yet" in await bench_on(pool, tmp_path / "office").refusal("open_result", handle="r-0")
-    assert not await NothingKept().keep("t", [MAIL])
+    assert not await NothingKept().keep("t", [MAIL], claim=None)
 
 
-async def test_the_same_result_is_stored_once_a_thread(kept: PostgresResults, bench: Bench) -> None:
+async def test_the_same_result_is_stored_once_a_thread(kept: PostgresResults, pool: Pool) -> None:
     for _ in range(3):
-        assert await kept.keep("t", [MAIL, ORDER])
-    assert await kept.keep("t", [])
+        assert await kept.keep("t", [MAIL, ORDER], claim=None)
+    assert await kept.keep("t", [], claim=None)
 
-    assert [one.handle for one in await kept.newest("t")] == [ORDER.handle, MAIL.handle]
+    async with pool.connection() as connection:
+        rows = await (await connection.execute("SELECT handle FROM results ORDER BY position")).fetchall()
+    assert [row["handle"] for row in rows] == [*BOTH]
+
+
+async def test_the_newest_are_those_that_are_named_the_last_first(kept: PostgresResults) -> None:
+    await kept.keep("t", [MAIL, ORDER], claim=None)
+
+    assert await kept.newest("t", [ORDER.handle, "r-0", "\0", MAIL.handle]) == [MAIL, ORDER]
+    assert await kept.newest("t", [ORDER.handle, MAIL.handle, ORDER.handle]) == [ORDER, MAIL]
+    assert await kept.newest("t", [MAIL.handle]) == [MAIL]
+    assert await kept.newest("other", BOTH) == []
+    assert await kept.newest("t", []) == []
 
 
 async def test_a_result_is_encrypted_as_checkpoints_are(pool: Pool) -> None:
     secret = PostgresResults(pool, serializer(SecretStr("k" * 32)))
-    await secret.keep("t", [MAIL])
+    await secret.keep("t", [MAIL], claim=None)
 
     async with pool.connection() as connection:
         [row] = await (await connection.execute("SELECT blob FROM results")).fetchall()
@@ -134,24 +150,26 @@ async def test_a_result_is_encrypted_as_checkpoints_are(pool: Pool) -> None:
 
 async def test_results_are_copied_and_deleted_with_their_thread(pool: Pool, kept: PostgresResults) -> None:
     saver = PostgresSaver(pool, serde=serializer(None))
-    await kept.keep("t", [MAIL, ORDER])
+    await kept.keep("t", [MAIL, ORDER], claim=None)
 
     await saver.acopy_thread("t", "copy")
     await saver.adelete_thread("t")
 
-    assert await kept.newest("t") == []
-    assert [one.handle for one in await kept.newest("copy")] == [ORDER.handle, MAIL.handle]
+    assert await kept.newest("t", BOTH) == []
+    assert await kept.newest("copy", BOTH) == [ORDER, MAIL]
 
 
 async def test_a_search_reads_no_more_than_memory_allows(
     kept: PostgresResults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await kept.keep("t", [Whole(tool="f", text=str(n) * 100) for n in range(5)])
+    wholes = [Whole(tool="f", text=str(n) * 100) for n in range(5)]
+    handles = [one.handle for one in wholes]
+    await kept.keep("t", wholes, claim=None)
 
     monkeypatch.setattr(module, "MOST_CHARS", 250)
-    assert [one.text[0] for one in await kept.newest("t")] == ["4", "3"]
+    assert [one.text[0] for one in await kept.newest("t", handles)] == ["4", "3"]
     monkeypatch.setattr(module, "MOST_ROWS", 1)
-    assert [one.text[0] for one in await kept.newest("t")] == ["4"]
+    assert [one.text[0] for one in await kept.newest("t", handles)] == ["4"]
 
 
 def giving(text: str, *, untrusted: bool = False) -> Any:
@@ -189,6 +207,7 @@ async def test_of_fifty_megabytes_what_fits_the_arguments_goes_on_and_the_rest_c
     assert len(said) < MAX_CHARS * 1.01
     assert re.search(r"\[cut: 50\d{6} more characters", said)
     assert handle is not None
+    bench = bench.opening(handle[0])
     found = await bench.said("open_result", handle=handle[0], search="Zephyr")
     assert "cellar nine" in found
     last = -(-WHOLE_CHARS // PART_CHARS)
@@ -204,17 +223,23 @@ async def test_of_a_page_from_outside_only_what_a_reader_sees_is_kept(with_tool:
 
     assert said.startswith("<p>shown")  # as it came: `sanitize` looks for what is hidden in it
     assert handle is not None
+    bench = bench.opening(handle[0])
     assert "the end" in await bench.said("open_result", handle=handle[0], search="the end")
     assert "has any of these words" in await bench.said("open_result", handle=handle[0], search="obey")
 
 
 class Full(NothingKept):
-    async def keep(self, thread_id: str, wholes: Sequence[Whole]) -> bool:
-        del thread_id, wholes
-        raise OperationalError("disk full")
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def keep(self, thread_id: str, wholes: Sequence[Whole], *, claim: int | None) -> bool:
+        del thread_id, wholes, claim
+        raise self.error
 
 
-async def test_a_result_that_can_not_be_kept_is_cut_and_the_call_stays_done(with_tool: Made) -> None:
-    result = await with_tool(giving("x" * (MAX_CHARS + 7)), Full()).run("give")
+@pytest.mark.parametrize("error", [OperationalError("disk full"), ThreadTaken("t")])
+async def test_a_result_that_can_not_be_kept_is_cut_and_the_call_stays_done(with_tool: Made, error: Exception) -> None:
+    result = await with_tool(giving("x" * (MAX_CHARS + 7)), Full(error)).run("give")
 
-    assert (result.ok, result.text) == (True, "x" * MAX_CHARS + "\n[cut: 7 more characters]")
+    assert (result.ok, result.whole) == (True, None)
+    assert result.text == "x" * MAX_CHARS + "\n[cut: 7 more characters]"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ class Bench:
     ledger: Ledger
     pool: Pool
     workspace: Path
+    opens: Sequence[str] = ()
+    """As `Step.opens`."""
+
+    def opening(self, *handles: str) -> Bench:
+        """The same for a branch that has read these."""
+        return replace(self, opens=handles)
 
     async def run(self, tool: str, /, *, thread: str = "t", occurrence: int = 0, **args: Any) -> ToolResult:
         assessed = await self.executor.assess(tool, args)
@@ -34,7 +41,7 @@ class Bench:
         return await self.executor.run(call, self.step(thread), occurrence=occurrence)
 
     def step(self, thread: str) -> Step:
-        return Step(thread_id=thread, workspace=self.workspace)
+        return Step(thread_id=thread, workspace=self.workspace, opens=self.opens)
 
     async def said(self, tool: str, /, **args: Any) -> str:
         """The result of a call that succeeds."""

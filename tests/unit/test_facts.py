@@ -8,7 +8,7 @@ from graph.facts import KEPT, SUMMARY_CHARS, Fact, FactKind, add_facts, add_line
 
 few = st.builds(
     Fact,
-    kind=st.sampled_from(["decision", "result"]),
+    kind=st.sampled_from(["decision", "value"]),
     text=st.integers(0, 60).map(str),
     source=st.sampled_from(["read_mail", "get_order"]),
     about=st.just(""),
