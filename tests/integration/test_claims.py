@@ -19,10 +19,12 @@ from app.runs import Runs
 from checkpoints.claims import CLAIM_KEY, HELD
 from checkpoints.database import Pool, open_pool
 from checkpoints.locks import ThreadLocks
+from checkpoints.results import PostgresResults
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from graph.context import LocalContext
 from graph.errors import ThreadBusy, ThreadTaken
+from graph.results import Whole
 from tests.integration.conftest import LIST, Script, calls, say
 
 ROWS = """
@@ -124,6 +126,24 @@ async def test_deleting_a_thread_ends_its_claim_and_no_token_comes_twice(
     assert await _take(database_url) != old
     with pytest.raises(ThreadTaken):
         await _put(saver, old)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+async def test_a_run_that_was_taken_over_or_whose_thread_is_gone_keeps_no_result(
+    pool: Pool, saver: PostgresSaver, database_url: str, *, deleted: bool
+) -> None:
+    results = PostgresResults(pool, serializer(None))
+    wholes = [Whole(tool="f", text=text) for text in ("one", "two")]
+    old = await _take(database_url)
+    assert await results.keep("t", wholes[:1], claim=old)
+    await (saver.adelete_thread("t") if deleted else _take(database_url))
+
+    with pytest.raises(ThreadTaken):
+        await results.keep("t", wholes, claim=old)
+
+    async with pool.connection() as connection:
+        rows = await (await connection.execute("SELECT handle FROM results")).fetchall()
+    assert [row["handle"] for row in rows] == ([] if deleted else [wholes[0].handle])
 
 
 @settings(

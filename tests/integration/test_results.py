@@ -16,11 +16,11 @@ from checkpoints.database import Pool
 from checkpoints.results import PostgresResults
 from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
-from graph.errors import CheckpointUnreadable, ThreadTaken
+from graph.errors import CheckpointUnreadable, ThreadTaken, ToolFailed
 from graph.results import WHOLE_CHARS, NothingKept, Results, Whole
 from tests.integration.tools_bench import Bench, bench_on
 from tools import office
-from tools.attempt import MAX_CHARS
+from tools.attempt import LONGER, MAX_CHARS
 from tools.base import tool
 from tools.registry import ToolBox
 from tools.results import HITS, PART_CHARS
@@ -226,6 +226,53 @@ async def test_of_a_page_from_outside_only_what_a_reader_sees_is_kept(with_tool:
     bench = bench.opening(handle[0])
     assert "the end" in await bench.said("open_result", handle=handle[0], search="the end")
     assert "has any of these words" in await bench.said("open_result", handle=handle[0], search="obey")
+
+
+async def test_what_an_effect_gave_names_its_whole_again_when_it_is_asked_for_twice(with_tool: Made) -> None:
+    @tool(risk="low", untrusted_output=False, idempotent=False)
+    async def make() -> str:
+        """Make it."""
+        return "x" * (MAX_CHARS + 7)
+
+    bench = with_tool(make)
+
+    first, again = await bench.run("make"), await bench.run("make")
+
+    assert (first.reused, again.reused) == (False, True)
+    assert first.whole == again.whole == Whole(tool="make", text="x" * (MAX_CHARS + 7)).handle
+
+
+async def test_only_what_was_cut_here_names_a_whole(with_tool: Made) -> None:
+    """A stranger may write what we write, and a tool may tell it of an attempt that was cut off."""
+    ours = LONGER.format(more=7, handle=MAIL.handle)
+
+    async def it_did(context: Any) -> str:
+        del context
+        return ours
+
+    @tool(risk="low", untrusted_output=False, idempotent=False, verify=it_did)
+    async def make() -> str:
+        """Fail, as it seems."""
+        raise RuntimeError
+
+    given = await with_tool(giving(ours, untrusted=True)).run("give")
+    verified = await with_tool(make).run("make")
+    failed = await with_tool(refusing(ours)).run("refuse")
+
+    assert [one.text.strip() for one in (given, verified, failed)] == [ours] * 3
+    assert [one.ok for one in (given, verified, failed)] == [True, True, False]
+    assert [one.whole for one in (given, verified, failed)] == [None] * 3
+
+
+def refusing(why: str) -> Any:
+    """A tool called `refuse` that does."""
+
+    @tool(risk="low", untrusted_output=False, idempotent=True)
+    async def refuse() -> str:
+        """Refuse."""
+        raise ToolFailed(why)
+
+    return refuse
 
 
 class Full(NothingKept):
