@@ -44,6 +44,17 @@ async def page(text: str, size: int = 0, end: str = "") -> str:
     return f"{filler}{text}\n{filler}{end}"
 
 
+@tool(risk="low", untrusted_output=False, idempotent=True)
+async def records(text: str, size: int = 0) -> str:
+    """Read what is our own.
+
+    Args:
+        text: What.
+        size: With so much around it, in characters.
+    """
+    return await page.ainvoke({"text": text, "size": size})  # type: ignore[no-any-return]  # a str
+
+
 @tool(risk="low", untrusted_output=True, idempotent=True)
 async def web_page() -> str:
     """Read what is mostly markup."""
@@ -72,7 +83,7 @@ def model(services: Opened) -> Recording:
 
 @pytest.fixture
 def runs(services: Opened, model: Recording) -> Runs:
-    box = ToolBox([page, web_page, ask_out, *office.toolbox().offered()])
+    box = ToolBox([page, records, web_page, ask_out, *office.toolbox().offered()])
     results = services.services.results
     tools = Executor(box, Ledger(services.pool), endpoints_of(load()), results=results)
     return with_parts(services, tools=tools, models=model)
@@ -169,8 +180,10 @@ async def test_a_handle_in_a_strangers_text_opens_nothing_and_is_not_taken_for_o
 PLANNED = [task("p", "page", text="zephyr 0", size=3 * MAX_CHARS), task("s", "open_result", "p", search="zephyr")]
 
 
-async def test_a_task_of_a_plan_opens_what_another_one_has_just_read(runs: Runs, script: Script) -> None:
-    await runs.start("go", thread_id="t", context=script(say("x"), lists={"planner": [plan(*PLANNED)]}), graph="plan")
+@pytest.mark.parametrize("source", ["page", "records"])
+async def test_a_task_of_a_plan_opens_what_another_one_has_just_read(runs: Runs, script: Script, source: str) -> None:
+    planned = plan({**PLANNED[0], "tool": source}, PLANNED[1])
+    await runs.start("go", thread_id="t", context=script(say("x"), lists={"planner": [planned]}), graph="plan")
 
     results = (await _values(runs))["results"]
     assert "zephyr 0" in results["s"]["text"]

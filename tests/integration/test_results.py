@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from checkpoints.saver import PostgresSaver
 from checkpoints.serde import serializer
 from graph.errors import CheckpointUnreadable, ThreadTaken, ToolFailed
 from graph.results import WHOLE_CHARS, NothingKept, Results, Whole
-from tests.integration.tools_bench import Bench, bench_on
+from tests.integration.tools_bench import Bench, a_call, bench_on
 from tools import office
 from tools.attempt import LONGER, MAX_CHARS
 from tools.base import tool
@@ -240,6 +241,17 @@ async def test_what_an_effect_gave_names_its_whole_again_when_it_is_asked_for_tw
 
     assert (first.reused, again.reused) == (False, True)
     assert first.whole == again.whole == Whole(tool="make", text="x" * (MAX_CHARS + 7)).handle
+
+
+async def test_of_a_run_that_was_taken_over_the_long_result_is_not_kept(with_tool: Made, pool: Pool) -> None:
+    bench = with_tool(giving("x" * (MAX_CHARS + 7)))
+    step = replace(bench.step("t"), claim=1)
+
+    result = await bench.executor.run(a_call("give"), step, occurrence=0)
+
+    assert (result.ok, result.whole) == (True, None)
+    async with pool.connection() as connection:
+        assert await (await connection.execute("SELECT FROM results")).fetchall() == []
 
 
 async def test_only_what_was_cut_here_names_a_whole(with_tool: Made) -> None:
