@@ -74,15 +74,14 @@ def due(state: State, config: RunnableConfig) -> bool:
 
 
 def oversized(messages: Sequence[AnyMessage], room: Room) -> list[ToolMessage]:
-    """Results of the newest step that take more than one result may, and were not cut yet."""
-    newest = next((group for group in _groups(reversed(messages), _results(messages))), None)
-    if newest is None:
-        return []
-    most = room.result_tokens(len(newest.results))
+    """Results that take more than one of their step may, and were not cut yet."""
     return [
         result
-        for result in newest.results
-        if result.name != OPENS and not was_cut(result) and too_long(str(result.text), most)
+        for group in _groups(messages, _results(messages))
+        for result in group.results
+        if result.name != OPENS
+        and not was_cut(result)
+        and too_long(str(result.text), room.result_tokens(len(group.results)))
     ]
 
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from app.lifespan import Opened
 from app.runs import Runs
 from services.tokens import PromptCount
-from tests.integration.conftest import Script, messages_of, say
+from tests.integration.conftest import Script, decide, ids_of, messages_of, say
 from tests.integration.planning import Desk, plan, runs_at, task
 from tests.integration.recording import Recording, with_parts
 from tools.base import tool
@@ -76,3 +76,28 @@ async def test_a_long_request_does_not_have_each_of_its_12_steps_summarised(serv
 
     assert report["outcome"] == "completed"
     assert 1 <= len(models.questions) <= 6
+
+
+@tool(risk="low", untrusted_output=False, idempotent=True)
+async def novel() -> str:
+    """A long text."""
+    return "some words here " * 6_000
+
+
+async def test_a_long_result_beside_a_call_that_waited_is_cut_before_the_answer(
+    services: Opened, script: Script
+) -> None:
+    models = Recording(real=services.services.models)
+    runs = with_parts(runs_at(Desk(), services, novel, kilobyte).opened, models=models)
+    tasks = [task("n", "novel"), task("b", "buy", item="lamp", price=1.0), task("k", "kilobyte", "b", n=1)]
+    context = script(say("Done."), lists={"planner": [plan(*tasks)]})
+
+    report = await runs.start("go", thread_id="t", context=context, graph="plan")
+    await decide(services, ids_of(report)["buy"], "approve")
+    report = await runs.resume("t", context=context)
+
+    assert report["outcome"] == "completed"
+    [question] = models.questions
+    [told] = [str(one.text) for one in question.messages if isinstance(one, ToolMessage) and one.name == "novel"]
+    assert told.startswith("[Cut to what has to do with the request:")
+    assert len(told) < 30_000
