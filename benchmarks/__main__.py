@@ -30,6 +30,7 @@ from benchmarks.people import people
 from benchmarks.plans import plans
 from benchmarks.proxy import delayed
 from checkpoints import embedded
+from services.encodings import cached_encoding
 
 ROUNDS = 3
 SHORT, LONG = 50, 400
@@ -167,7 +168,8 @@ def report(rows: str, plan_tables: str, history_rows: str, people_rows: str) -> 
         f"{PLANS}\n\n"
         f"{plan_tables}\n\n"
         "## Long histories\n\n"
-        f"{ITERATIONS} reads of 2 KB in one run of `react`, by default settings; tokens are estimated from above.\n\n"
+        f"{ITERATIONS} reads of 2 KB in one run of `react`, by default; tokens counted as folding counts them, "
+        f"{'by tiktoken' if cached_encoding() else 'estimated from above: no encoding is cached here'}.\n\n"
         f"{history_rows}\n\n"
         "## People in the loop\n\n"
         "Real processes on the same cores: one `ballast worker`, `langgraph dev`, Postgres, and what drives them.\n\n"

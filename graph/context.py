@@ -22,7 +22,7 @@ from graph.results import NothingKept, Results
 from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
-KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.25
+KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.2
 
 EXPLICIT = "ballast_explicit"
 """Where a config's `configurable` holds what its invocation set itself: routers, handed no Run, look there."""

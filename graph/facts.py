@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,8 +12,12 @@ FactKind = Literal["decision", "used", "value", "result"]
 """`decision`: what a person decided of a call. `used`: a line of a result with an id, amount, date or address that a
 call or a person also named. `value`: such a line that nobody named yet. `result`: a result that can be opened again."""
 
-KEPT: Mapping[FactKind, int] = {"decision": 200, "used": 200, "value": 60, "result": 2_000}
+KEPT: Mapping[FactKind, int] = {"decision": 400, "used": 2_000, "value": 2_000, "result": 2_000}
 """Most facts of a kind; the ones last met stay."""
+
+OF_ONE_SOURCE: Mapping[FactKind, int] = {"decision": 200, "used": 500, "value": 500}
+"""Of these from one source, so that no tool's lines push out another's. How many results there are is bounded by the
+calls a run may make, whatever anyone writes into them."""
 
 
 class Fact(TypedDict):
@@ -21,7 +26,7 @@ class Fact(TypedDict):
     kind: FactKind
     text: str
     source: str
-    """The tool it came from."""
+    """The tool it came from, by the name in the call: a name no tool has counts as any other."""
     about: str
     """For a decision and a result the arguments of the call, else empty."""
     outside: bool
@@ -31,15 +36,24 @@ class Fact(TypedDict):
 def add_facts(known: list[Fact] | None, updates: Sequence[Any]) -> list[Fact]:
     """The union of what is known and each list of facts in `updates`; one that is met again counts as new.
 
-    `DeltaChannel` replays updates in other batches than they were made in: of each kind the last KEPT distinct ones
-    stay, which depends on the order alone.
+    `DeltaChannel` replays updates in other batches than they were made in, so what stays depends on the order alone:
+    of each kind the last OF_ONE_SOURCE distinct ones of each source, and of those the last KEPT. A fact that was
+    dropped would not stay later either: as many that were met after it stay, or were pushed out by newer ones.
     """
     merged: dict[tuple[FactKind, str, str], Fact] = {}
     for fact in [*(known or []), *(fact for update in updates for fact in update)]:
         key = (fact["kind"], fact["source"], fact["text"])
         merged.pop(key, None)
         merged[key] = fact
-    return [fact for kind in KEPT for fact in [f for f in merged.values() if f["kind"] == kind][-KEPT[kind] :]]
+    of_all: Counter[FactKind] = Counter()
+    of_one: Counter[tuple[FactKind, str]] = Counter()
+    kept: list[Fact] = []
+    for (kind, source, _), fact in reversed(merged.items()):
+        if of_all[kind] < KEPT[kind] and of_one[kind, source] < OF_ONE_SOURCE.get(kind, KEPT[kind]):
+            of_all[kind] += 1
+            of_one[kind, source] += 1
+            kept.append(fact)
+    return kept[::-1]
 
 
 SUMMARY_CHARS = 6_000

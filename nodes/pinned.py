@@ -18,8 +18,8 @@ from services.references import references
 LINE_CHARS = 200
 """Longest line kept; of a longer one, what stands around its first token."""
 
-USED_OF_ONE, VALUES_OF_ONE = 20, 6
-"""Most lines kept of one result: that a call or a person also named, and others."""
+OF_ONE_RESULT = 100
+"""Most lines kept of one result; those that a call or a person also named go before others."""
 
 READ_CHARS = 20_000
 """How much of a result is looked through."""
@@ -72,18 +72,19 @@ def named(messages: Iterable[AnyMessage]) -> set[str]:
 
 def values(results: Iterable[ToolMessage], in_use: set[str], known: Sequence[Fact]) -> Iterator[Fact]:
     """Lines of the results to keep, and those known that have come into use since."""
+    told = {(fact["source"], fact["text"]) for fact in known if fact["kind"] == "used"}
     for fact in known:
-        if fact["kind"] == "value" and tokens_in(fact["text"]) & in_use:
+        new = fact["kind"] == "value" and (fact["source"], fact["text"]) not in told
+        if new and tokens_in(fact["text"]) & in_use:
             yield {**fact, "kind": "used"}
     for result in results:
-        used: list[str] = []
-        other: list[str] = []
-        for line, tokens in _lines(bare(str(result.text))[:READ_CHARS]):
-            (used if tokens & in_use else other).append(line)
+        found = dict(_lines(bare(str(result.text))[:READ_CHARS]))
+        used = [line for line, tokens in found.items() if tokens & in_use][:OF_ONE_RESULT]
+        other = [line for line, tokens in found.items() if not tokens & in_use][: OF_ONE_RESULT - len(used)]
         outside, source = is_wrapped(str(result.text)), str(result.name)
-        for line in dict.fromkeys(other[:VALUES_OF_ONE]):
+        for line in other:
             yield Fact(kind="value", text=line, source=source, about="", outside=outside)
-        for line in dict.fromkeys(used[:USED_OF_ONE]):
+        for line in used:
             yield Fact(kind="used", text=line, source=source, about="", outside=outside)
 
 
@@ -123,13 +124,16 @@ def _lines(text: str) -> Iterator[tuple[str, set[str]]]:
             if found:
                 yield line.strip(), {_plain(one.group()) for one in found}
             continue
-        end = 0
-        for one in found:  # a long line, such as JSON: each token with what stands around it
-            if one.start() < end:
-                continue
-            start = max(end, one.start() - LINE_CHARS // 2)
-            end = min(len(line), one.end() + LINE_CHARS // 2)
-            yield line[start:end].strip(), tokens_in(line[start:end])
+        at = end = 0
+        while at < len(found):  # a long line, such as JSON: each token, whole, with what stands around it
+            tokens: set[str] = set()
+            start = max(end, found[at].start() - LINE_CHARS // 2)
+            end = min(len(line), found[at].end() + LINE_CHARS // 2)
+            while at < len(found) and found[at].start() < end:
+                tokens.add(_plain(found[at].group()))
+                end = max(end, found[at].end())
+                at += 1
+            yield line[start:end].strip(), tokens
 
 
 def _plain(token: str) -> str:

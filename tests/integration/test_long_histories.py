@@ -45,9 +45,10 @@ def _check(services: Opened, played: Played, share: float) -> None:
     assert len(played.prompts) > ITERATIONS
     assert max(count.most(prompt, tools) for prompt in played.prompts) <= share
     assert _r_squared(list(accumulate(played.tokens))) >= 0.99
-    quarters = [after - before for before, after in pairwise(played.stored)]
-    assert len(quarters) == 4
-    assert max(quarters) <= 1.2 * quarters[0], quarters
+    first, second, third, last = (after - before for before, after in pairwise(played.stored))
+    # From the first fold on each checkpoint names two channels more, and in the first quarter little is folded yet.
+    assert max(third, last) <= 1.02 * second, (first, second, third, last)
+    assert second <= 1.25 * first, (first, second)
 
 
 async def test_what_is_pinned_stands_word_for_word_and_the_rest_is_found_again(

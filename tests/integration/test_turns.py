@@ -79,7 +79,12 @@ async def test_fifty_turns_over_as_many_days_each_have_their_limits_and_add_up(
     slow: Runs, script: Script, clock: FixedClock, pool: Pool
 ) -> None:
     """Some ask for more calls than a turn may make, some for more money; some are plans, some answered at once."""
-    limits: dict[str, Any] = {"max_tool_calls": 2, "max_seconds": 10, "max_usd": 0.25, "keep_tool_results": 10_000}
+    limits: dict[str, Any] = {
+        "max_tool_calls": 2,
+        "max_seconds": 10,
+        "max_usd": 0.25,
+        "fold_share": 0.9,
+    }  # nothing is folded
     usual = script(paid(calls(LIST, READ)), paid(say("Looked.")), lists=COSTS, **limits)
     greedy = script(paid(calls(LIST)), paid(calls(LIST, LIST)), lists=COSTS, **limits)
     short = script(paid(say("Yes.")), lists=COSTS, **limits)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import Any
 
@@ -68,14 +70,45 @@ def test_a_line_comes_into_use_when_a_later_call_names_it() -> None:
     assert _kept("", {"other-1"}, (known,)) == []
 
 
-def test_lists_of_one_result_are_finite_and_long_lines_are_cut_around_their_tokens() -> None:
-    many = _kept("\n".join(f"ID-{n}" for n in range(500)), {f"id-{n}" for n in range(100)})
-    assert [kind for kind, _ in many].count("used") == pinned.USED_OF_ONE
-    assert [kind for kind, _ in many].count("value") == pinned.VALUES_OF_ONE
+def test_of_a_list_that_nobody_named_yet_each_line_is_kept() -> None:
+    lines = [f"INV-2024-{n:03d} Acme {n}00.00 EUR" for n in range(pinned.OF_ONE_RESULT)]
 
+    assert _kept("\n".join(lines), pinned.named([HumanMessage("pay every invoice in the list, one by one")])) == [
+        ("value", line) for line in lines
+    ]
+
+
+def test_the_lines_of_one_result_are_finite_and_those_in_use_go_first() -> None:
+    half = pinned.OF_ONE_RESULT // 2
+    text = "\n".join(f"ID-{n}" for n in range(500))
+
+    some = _kept(text, {f"id-{n}" for n in range(400, 400 + half)})
+    assert [text for kind, text in some if kind == "used"] == [f"ID-{n}" for n in range(400, 400 + half)]
+    assert [text for kind, text in some if kind == "value"] == [f"ID-{n}" for n in range(half)]
+    assert _kept(text, {f"id-{n}" for n in range(500)}) == [("used", f"ID-{n}") for n in range(pinned.OF_ONE_RESULT)]
+
+
+def test_long_lines_are_cut_around_their_tokens() -> None:
     [(_, cut)] = _kept(f"{'word ' * 500}total 1,250.00 EUR{' word' * 500}")
     assert "1,250.00 EUR" in cut
     assert len(cut) < 2 * pinned.LINE_CHARS
+
+
+@pytest.mark.parametrize("width", range(1, 60))
+def test_no_cut_goes_through_an_id(width: int) -> None:
+    ids = [f"INV-2024-{n:03d}" for n in range(30)]
+
+    cuts = [text for _, text in _kept(json.dumps([{"id": one, "of": "x" * width} for one in ids]))]
+
+    assert [token for cut in cuts for token in re.findall(r"INV[-\d]*", cut)] == ids
+
+
+def test_a_line_comes_into_use_once() -> None:
+    line = Fact(kind="value", text="INV-7: open", source="read_mail", about="", outside=True)
+    used: Fact = {**line, "kind": "used"}
+
+    assert _kept("", {"inv-7"}, (line, used)) == []
+    assert _kept("", {"inv-7"}, (line, {**used, "source": "get_order"})) == [("used", "INV-7: open")]
 
 
 def test_what_a_stranger_wrote_is_marked_so_and_read_without_our_words() -> None:

@@ -27,7 +27,7 @@ def test_everything_is_finite_by_default() -> None:
         "max_thread_tokens": None,
         "max_thread_usd": None,
         "max_seconds": 900.0,
-        "fold_share": 0.25,
+        "fold_share": 0.2,
         "window_tokens": None,
         "keep_tool_results": None,
         "approval_seconds": 300,
