@@ -12,10 +12,11 @@ from typing_extensions import TypedDict  # as the state's own
 from app.visible import visible
 from graph.plan import Estimate
 
-Standing = Literal["done", "failed", "refused", "waiting", "open", "not_run"]
-"""`waiting`: for a person. `open`: it runs, or will. `not_run`: what it needs gave nothing, or its run ended first."""
+Standing = Literal["done", "failed", "refused", "waiting", "open", "not_run", "dropped"]
+"""`waiting`: for a person. `open`: it runs, or will. `not_run`: what it needs gave nothing, or its run ended first.
+`dropped`: another plan of its run took the place of the one it stood in."""
 
-STANDINGS: tuple[Standing, ...] = ("done", "failed", "refused", "waiting", "open", "not_run")
+STANDINGS: tuple[Standing, ...] = ("done", "failed", "refused", "waiting", "open", "not_run", "dropped")
 
 WORDS: dict[Standing, str] = {
     "done": "done",
@@ -24,6 +25,7 @@ WORDS: dict[Standing, str] = {
     "waiting": "waits for a person",
     "open": "open",
     "not_run": "not run",
+    "dropped": "dropped by a replan",
 }
 """The same for people."""
 
@@ -38,6 +40,7 @@ _CLASSES: dict[Standing, str] = {
     "waiting": "fill:#e9edfb,stroke:#3450c4,color:#1c1e21,stroke-width:2px",
     "open": "fill:#ffffff,stroke:#8a9099,color:#1c1e21",
     "not_run": "fill:#f0f0ec,stroke:#8a9099,color:#5d636b,stroke-dasharray:4 3",
+    "dropped": "fill:#f0f0ec,stroke:#8a9099,color:#5d636b,stroke-dasharray:1 3",
 }
 
 
@@ -75,7 +78,8 @@ def tasks_of(values: Mapping[str, Any], due: Sequence[str]) -> list[TaskView]:
         elif not due or lost.intersection(task["needs"]):
             task["stands"] = "not_run"
             lost.add(task["id"])
-    return tasks
+    dropped = (found for one in _mappings(values.get("dropped")) if (found := _read(one, "dropped")))
+    return [*tasks, *(one for one in dropped if one["id"] not in {task["id"] for task in tasks})]
 
 
 def _results(values: Mapping[str, Any]) -> dict[str, Standing]:
@@ -102,7 +106,7 @@ def _mappings(several: Any) -> list[Mapping[str, Any]]:
     return [one for one in several if isinstance(one, Mapping)] if isinstance(several, list) else []
 
 
-def _read(one: Mapping[str, Any]) -> TaskView | None:
+def _read(one: Mapping[str, Any], stands: Standing = "open") -> TaskView | None:
     if not isinstance(one.get("id"), str):
         return None
     args, needs = one.get("args"), one.get("needs")
@@ -111,7 +115,7 @@ def _read(one: Mapping[str, Any]) -> TaskView | None:
         tool=str(one.get("tool", "")),
         args=dict(args) if isinstance(args, Mapping) else {},
         needs=[need for need in needs if isinstance(need, str)] if isinstance(needs, list) else [],
-        stands="open",
+        stands=stands,
         estimate=one.get("estimate"),
         call_id=str(one.get("call_id", "")),
     )

@@ -45,7 +45,7 @@ class Progress:
         if describe is None:
             return
         name = "waiting" if node == "__interrupt__" else node
-        if node == "plan":
+        if node == "plan" and "tasks" in change:
             self._names = {task["call_id"]: task["id"] for task in change.get("tasks", [])}
         if node == "task" and "call" in change:
             change = {**change, "name": self._names.get(change["call"]["id"], "")}
@@ -75,7 +75,9 @@ def _plan(change: dict[str, Any]) -> list[str]:
         if task["id"] not in change.get("results", {})
     ]
     more = [f"and {len(tasks) - MOST_TASKS:,} more tasks"] if len(tasks) > MOST_TASKS else []
-    return [*lines, *more] or [str(change.get("reason") or "nothing is left to plan")]
+    names = [task["id"] for task in change.get("dropped", [])]
+    dropped = [f"dropped: {', '.join(names)}"] if names else []
+    return [*lines, *more, *dropped] or [str(change.get("reason") or "nothing is left to plan")]
 
 
 def _task(change: dict[str, Any]) -> list[str]:

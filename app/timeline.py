@@ -23,7 +23,7 @@ from graph.state import Usage
 from nodes.notices import is_notice
 from services.cleaning import is_wrapped
 
-CHANNELS = ("tasks", "messages", "untrusted", "findings", "usage", "outcome")
+CHANNELS = ("tasks", "dropped", "messages", "untrusted", "findings", "usage", "outcome")
 
 MOST_ENTRIES = 100
 """Of one step that are shown: a plan may run a thousand tasks in one."""
@@ -131,10 +131,9 @@ def _step(row: Mapping[str, Any], written: Sequence[tuple[str, Any]], current: s
 def _entries(channel: str, value: Any) -> Iterator[Entry]:
     match channel:
         case "tasks" if value:
-            lines = [f"{task['id']}: {words(task['tool'])}{_after(task)}" for task in value]
-            yield Entry(
-                kind="plan", title=f"plans {len(value):,} task{'' if len(value) == 1 else 's'}", text="\n".join(lines)
-            )
+            yield Entry(kind="plan", title=f"plans {_many(value)}", text=_listed(value))
+        case "dropped" if value:
+            yield Entry(kind="plan", title=f"{_many(value)} dropped by a replan", text=_listed(value))
         case "messages":
             for message in convert_to_messages(value if isinstance(value, list) else [value]):
                 yield from _of_message(message)
@@ -146,6 +145,14 @@ def _entries(channel: str, value: Any) -> Iterator[Entry]:
                 yield Entry(kind="warning", title=f"{one['tool']}: looks like an instruction", text=one["excerpt"])
         case "outcome" if value:
             yield Entry(kind="end", title=str(value))
+
+
+def _many(tasks: Sequence[Any]) -> str:
+    return f"{len(tasks):,} task{'' if len(tasks) == 1 else 's'}"
+
+
+def _listed(tasks: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(f"{task['id']}: {words(task['tool'])}{_after(task)}" for task in tasks)
 
 
 def _after(task: Mapping[str, Any]) -> str:

@@ -56,12 +56,14 @@ class Planned(TypedDict, total=False):
     """Those of the current plan, each behind all it needs; those of earlier plans of the run that ended come first."""
     results: dict[str, TaskResult]
     """By task, of those that ended."""
+    dropped: list[Task]
+    """Tasks of earlier plans of the run that had not ended when another plan took their place: they never run."""
     planned_for: str
     """Id of the newest message the plan was made for: one that came since is planned for when its tasks have ended."""
     replans: int
-    """Plans made in this run around what failed."""
+    """Plans made in this run around what failed; MOST_REPLANS once none was found."""
     replanned: list[str]
-    """Failed tasks the planner was told of: what could be done about them is in the plan."""
+    """Failed tasks that other tasks were planned around."""
 
 
 def failures(plan: Planned) -> dict[str, str]:

@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool
 from graph.context import LocalContext, Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
 from graph.models import Question, Reply
+from graph.plan import Planned
 from graph.state import Outcome, State, Usage, no_usage
 from nodes import faults, prompts
 from services import totals
@@ -155,7 +156,9 @@ def new_run(state: State) -> dict[str, Any]:
     """
     if not state.get("outcome"):
         return {}
-    return {"outcome": None, "lost": [], "usage": no_usage(), "earlier": totals.before(state)}
+    none: Planned = {"tasks": [], "results": {}, "dropped": []}
+    plan = {field: value for field, value in none.items() if state.get(field)}
+    return {**plan, "outcome": None, "lost": [], "usage": no_usage(), "earlier": totals.before(state)}
 
 
 def at_an_end(usage: Usage, context: LocalContext) -> tuple[Outcome, str] | None:

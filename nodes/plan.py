@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 
 from graph.context import Run
 from graph.errors import LimitReached
-from graph.plan import MOST_REPLANS, Task, TaskResult
+from graph.plan import MOST_REPLANS, Planned, Task, TaskResult
 from graph.state import State, request_id
 from nodes import prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
@@ -21,9 +21,6 @@ from services.plan_reader import Unreadable, read_plan, told
 from services.plan_tool import PLAN_TOOL
 from services.totals import before
 
-NO_PLAN: dict[str, Any] = {"tasks": [], "results": {}}
-"""A new run on a thread begins without the plan of the one before."""
-
 TRIES = 2
 """Plans a planner may give in one pass: what is wrong with the first is told once."""
 
@@ -32,15 +29,19 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Ask the planner for tasks; what does not fit is sent back once, and then the run ends before any call."""
     run = runtime.context
     services, context, usage = run.services, run.context(state), usage_of_this_run(state)
-    new: dict[str, Any] = {**NO_PLAN, **new_run(state)} if state.get("outcome") else {}
-    ended = {} if new else state.get("results", {})
+    new = new_run(state)
+    known: Planned = {} if new else state
+    ended, tasks = known.get("results", {}), known.get("tasks", [])
+    # They do not run beside another plan: what is still wanted of them stands in it.
+    dropped = [*known.get("dropped", []), *(one for one in tasks if one["id"] not in ended)]
+    taken = [one["id"] for one in dropped]
     budget = budget_of(runtime, "plan", context, usage, before(state))
     asking = Asking(run=run, context=context, usage=usage, budget=budget, role="planner", tools=[PLAN_TOOL])
-    prompt = [*prompts.planning(state, services.tools.offered()), *prompts.replanning(ended)]
+    prompt = [*prompts.planning(state, services.tools.offered()), *prompts.replanning(ended, taken)]
     asked = request_id(state["messages"])
     around = bool(ended) and state.get("planned_for") == asked  # of a plan that is there, and has failed in part
     try:
-        found = await _planned(asking, prompt, ended)
+        found = await _planned(asking, prompt, ended, taken)
     except NoReply as none:
         if not around or none.outcome != "model_failed":
             return {**new, **await asking.ended(none)}
@@ -52,17 +53,14 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if found.faults and not around:
         why = "no plan was admitted: " + "; ".join(found.faults)
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
-    update: dict[str, Any] = {
-        **new,
-        "tasks": [*(one for one in state.get("tasks", []) if one["id"] in ended), *found.tasks],
-        "results": ended,
-        "planned_for": asked,
-    }
-    if found.faults:  # it is answered from what was reached
+    update: dict[str, Any] = {**new, "planned_for": asked}
+    if found.tasks:
+        failed = [name for name, result in ended.items() if result["stands"] == "failed"]
+        update["tasks"] = [*(one for one in tasks if one["id"] in ended), *found.tasks]
+        update |= {"dropped": dropped} if dropped else {}
+        update |= {"replanned": failed, "replans": known.get("replans", 0) + 1 if failed else 0}
+    else:  # no way around what failed: it is answered from what was reached
         update["replans"] = MOST_REPLANS
-    else:
-        update["replanned"] = [name for name, result in ended.items() if result["stands"] == "failed"]
-        update["replans"] = state.get("replans", 0) + 1 if update["replanned"] else 0
     try:
         update["usage"] = await budget.close(tool_calls=sum(one["estimate"]["calls"] for one in found.tasks))
     except LimitReached as reached:
@@ -79,7 +77,9 @@ class Found:
     """What is wrong with its last plan; empty when the tasks are admitted."""
 
 
-async def _planned(asking: Asking, prompt: Sequence[BaseMessage], ended: dict[str, TaskResult]) -> Found:
+async def _planned(
+    asking: Asking, prompt: Sequence[BaseMessage], ended: dict[str, TaskResult], dropped: Collection[str]
+) -> Found:
     """A plan that fits, or what is wrong with the second one.
 
     Raises:
@@ -90,7 +90,7 @@ async def _planned(asking: Asking, prompt: Sequence[BaseMessage], ended: dict[st
         asking.begin()
         reply = await asking.reply([*prompt, *prompts.sent_back(faults)])
         try:
-            tasks = read_plan(reply.message, ended)
+            tasks = read_plan(reply.message, ended, dropped)
         except Unreadable as unreadable:
             faults = unreadable.faults
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -47,10 +47,12 @@ def told(faults: Sequence[str]) -> list[str]:
     return [*(fault[:FAULT_CHARS] for fault in faults[:TOLD]), *more]
 
 
-def read_plan(reply: AIMessage, ended: Mapping[str, TaskResult] = NONE_ENDED) -> list[Task]:
+def read_plan(
+    reply: AIMessage, ended: Mapping[str, TaskResult] = NONE_ENDED, dropped: Collection[str] = ()
+) -> list[Task]:
     """The tasks, each behind all it needs; once some have `ended` before, there may be none.
 
-    They have no id of those that ended, and may need those of them that are done.
+    They have no id of those that ended or were `dropped`, and may need those that are done.
 
     Raises:
         Unreadable: the reply makes no plan, or one that can't be run in any order.
@@ -70,7 +72,7 @@ def read_plan(reply: AIMessage, ended: Mapping[str, TaskResult] = NONE_ENDED) ->
         raise Unreadable(*faults)
     if twice := [name for name, times in Counter(one["id"] for one in listed).items() if times > 1]:
         raise Unreadable(*(f"{name}: several tasks have this id" for name in twice))
-    if taken := [name for one in listed if (name := one["id"]) in ended]:
+    if taken := [name for one in listed if (name := one["id"]) in ended or name in dropped]:
         raise Unreadable(*(f"{name}: an earlier task has this id, take another" for name in taken))
     known = {one["id"] for one in listed} | {name for name, one in ended.items() if one["stands"] == "done"}
     tasks = [_task(one, reply.id or "") for one in listed]

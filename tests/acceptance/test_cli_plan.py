@@ -55,6 +55,23 @@ def test_a_plan_is_told_to_people_as_it_is_made_run_and_waits(ballast: Ballast, 
     assert "  waits for a person  order  place_order(" in done.stdout
 
 
+def test_what_a_replan_dropped_is_told_to_people_and_as_json(ballast: Ballast, script: Script) -> None:
+    first = plan(task("lost", "read_file", path="not-there.md"), task("copy", "read_file", path="${lost}"))
+    model = script({"content": "Done."}, planner=[first, plan(LIST)])
+
+    done = ballast("run", "go", "--graph", "plan", "--thread", "t", "--model", model)
+
+    assert done.returncode == 0
+    assert "  dropped by a replan  copy   read_file(path='${lost}')  after lost\n" in done.stdout
+    assert "plan  dropped: copy\n" in done.stderr
+    report = json.loads(ballast("resume", "t", "--json").stdout)
+    assert {one["id"]: one["stands"] for one in report["plan"]} == {
+        "lost": "failed",
+        "files": "done",
+        "copy": "dropped",
+    }
+
+
 def test_a_plan_only_is_shown_exits_with_0_and_is_run_by_resume(ballast: Ballast, script: Script) -> None:
     model = script({"content": "Done."}, planner=[plan(LIST)])
 

@@ -82,6 +82,22 @@ async def test_a_task_that_waits_leads_to_its_approval_and_stands_as_was_decided
     await expect(tab.locator("svg.box.is-not_run .name")).to_have_text("confirm")
 
 
+async def test_what_a_replan_dropped_is_drawn_and_told(desk: Desk, tab: Page) -> None:
+    thread = await planned(desk, *DESKS[2:5], again=[task("list", "list_files")])
+
+    await tab.goto(f"/inbox/runs/{thread}")
+
+    box = tab.locator("svg.box.is-dropped")
+    await expect(box.locator(".name")).to_have_text("digest")
+    await expect(box.locator(".how")).to_have_text("dropped")
+    row = tab.locator("table.tasks tbody tr").filter(has_text="digest")
+    await expect(row.locator("td").nth(3)).to_have_text("dropped by a replan")
+    await expect(tab.locator(".step", has_text="1 task dropped by a replan")).to_have_count(1)
+    await expect(tab.locator("figcaption")).to_have_text(
+        re.compile(r"4 tasks:\s+2 done\s+1 failed\s+1 dropped by a replan")
+    )
+
+
 async def test_the_steps_of_a_plan_tell_what_was_planned_and_what_each_pass_did(desk: Desk, tab: Page) -> None:
     thread = await planned(desk, *DESKS[:3])
     await tab.goto(f"/inbox/runs/{thread}")

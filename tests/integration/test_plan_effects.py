@@ -271,6 +271,6 @@ async def test_a_call_that_was_let_go_fails_when_its_tool_is_gone(
 
     await runs.resume("t", context=Context())
 
-    assert await stands(runs) == {"a": "failed"}
+    assert await stands(runs) == {"a": "failed", "n": "open"}
     assert "there is no tool 'order'" in (await runs.known("t")).values["results"]["a"]["text"]
     assert desk.calls("note") == []

@@ -180,7 +180,7 @@ async def test_a_reference_to_what_is_not_there_fails_its_task_alone(runs: Runs,
 
     report = await run(runs, script(say("Done."), lists={"planner": [plan(*tasks), plan()]}))
 
-    assert (report["outcome"], desk.calls("note")) == ("completed", ["m"])
+    assert (report["outcome"], desk.calls("note")) == ("tool_failed", ["m"])
     assert await stands(runs) == {"a": "done", "n": "failed", "m": "done"}
 
 

@@ -82,7 +82,7 @@ async def test_at_its_own_limits_it_has_failed(runs: Runs, script: Script, desk:
 
     report = await run(runs, script(say("Nothing."), lists=lists))
 
-    assert (report["outcome"], desk.calls("lookup")) == ("completed", ["z"])
+    assert (report["outcome"], desk.calls("lookup")) == ("tool_failed", ["z"])
     assert await stands(runs) == {"s": "failed"}
     assert "may make 1 calls" not in str(model.questions[1].messages[-1].content)
     assert (await runs.known("t")).values["results"]["s"]["text"] == "no answer in 2 passes"
@@ -105,12 +105,13 @@ async def test_calls_beyond_its_limit_are_answered_and_not_made(
 @pytest.mark.parametrize(
     ("turn", "why"), [({"error": "server_error"}, "500"), (None, "script has 0 subtask turns, turn 1 was asked for")]
 )
-async def test_without_a_model_it_has_failed_and_the_plan_goes_on(
+async def test_without_a_model_it_has_failed_and_that_is_answered(
     runs: Runs, script: Script, turn: dict[str, Any] | None, why: str
 ) -> None:
     report = await run(runs, script(say("Nothing."), lists=_lists(*([turn] if turn else []))))
 
-    assert report["outcome"] == "completed"
+    assert report["outcome"] == "tool_failed"
+    assert "Nothing." in report["answer"]
     assert why in (await runs.known("t")).values["results"]["s"]["text"]
 
 

@@ -96,7 +96,7 @@ async def test_a_plan_that_was_not_admitted_is_not_changed() -> None:
 
 
 async def test_around_what_failed_it_plans_nothing() -> None:
-    [replan] = prompts.replanning({"t1": {"stands": "failed", "text": "gone"}})
+    [replan] = prompts.replanning({"t1": {"stands": "failed", "text": "gone"}}, [])
     call = tool_call(name="list_files", args={}, id="c")
     ran = [AIMessage("", tool_calls=[call]), ToolMessage("gone", tool_call_id="c", name="list_files", status="error")]
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
+from graph.plan import TaskResult
 from services.plan_reader import FAULT_CHARS, Unreadable, read_plan
 
 
@@ -82,6 +83,14 @@ def test_what_is_no_plan_is_told_by_the_task(tasks: Any, why: str) -> None:
         assert re.search(r"circle: (\w) -> \w -> \w -> \1$", told)
         why = "need each other in a circle"
     assert why in told
+
+
+@pytest.mark.parametrize("ended", [{}, {"t0": TaskResult(stands="done", text="x")}])
+def test_a_task_has_no_id_of_a_dropped_one_and_needs_none_of_them(ended: dict[str, TaskResult]) -> None:
+    with pytest.raises(Unreadable, match="t1: an earlier task has this id, take another"):
+        read_plan(_reply([_made("t1")]), ended, ["t1"])
+    with pytest.raises(Unreadable, match="t2: needs 't1', which is no task of this plan"):
+        read_plan(_reply([_made("t2", "t1")]), ended, ["t1"])
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,21 @@ def test_of_a_second_plan_only_what_is_new_is_told_and_of_a_long_one_the_beginni
     assert (len(lines), lines[-1]) == (41, ["plan", "and 960 more tasks"])
 
 
+def test_what_a_second_plan_drops_is_told() -> None:
+    change = {"tasks": [task("c")], "dropped": [task("a"), task("b", "a")]}
+
+    assert told(("plan", change)) == [["plan", "c: lookup()"], ["plan", "dropped: a, b"]]
+
+
+def test_a_planner_that_finds_nothing_more_leaves_the_names_of_the_tasks() -> None:
+    ran = ("task", {"call": call("a"), **result("x")})
+
+    assert told(("plan", {"tasks": [task("a")]}), ("plan", {"replans": 2}), ran)[1:] == [
+        ["plan", "nothing is left to plan"],
+        ["task", "a: lookup(id='a'): ok, x"],
+    ]
+
+
 def test_planning_that_ends_the_run_tells_why() -> None:
     assert told(("plan", {"tasks": [], "reason": "no plan was admitted"})) == [["plan", "no plan was admitted"]]
 

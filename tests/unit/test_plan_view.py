@@ -81,6 +81,20 @@ def test_of_a_state_edited_from_outside_what_is_no_task_is_left_out() -> None:
     assert tasks_of({}, []) == []
 
 
+def test_what_another_plan_took_the_place_of_is_told_behind_what_stands_in_it() -> None:
+    values: dict[str, Any] = {
+        "results": ended(a="failed"),
+        "dropped": [task("b", "a"), 1, {"id": 2}, task("c", "b"), task("a")],
+    }
+
+    found = stands(task("a"), task("d"), **values)
+
+    assert list(found.items()) == [("a", "failed"), ("d", "open"), ("b", "dropped"), ("c", "dropped")]
+    assert stands(task("d"), due=(), dropped=[task("b")]) == {"d": "not_run", "b": "dropped"}
+    assert stands(task("d"), due=("plan",), outcome="completed", dropped=[task("b")]) == {}
+    assert stands(task("d"), dropped=1) == {"d": "open"}
+
+
 def test_how_many_stand_how() -> None:
     tasks = tasks_of({"tasks": [task(name) for name in "abc"], "results": ended(a="failed", b="done")}, ["execute"])
 
