@@ -1,4 +1,4 @@
-"""Random plans: what their tasks do and refer to, what people say to them, and when their process dies. All JSON."""
+"""Random plans: what their tasks do and refer to, what people say and change, and when their process dies. All JSON."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any, Literal, TypedDict
 
 from hypothesis import strategies as st
 
-Tool = Literal["look", "narrow", "outside", "broken", "note", "spoil", "shaky", "buy", "erase", "react"]
+Tool = Literal["look", "narrow", "outside", "changing", "broken", "note", "spoil", "shaky", "buy", "erase", "react"]
 """See `plan_tools.py`."""
 TOOLS: tuple[Tool, ...] = (
-    *("look", "look", "look", "narrow", "outside", "broken", "note", "note", "note"),
+    *("look", "look", "look", "narrow", "outside", "changing", "broken", "note", "note", "note"),
     *("spoil", "shaky", "buy", "buy", "buy", "erase", "react"),
 )  # as often as they come
-WIDE: tuple[Tool, ...] = ("narrow", "look", "outside", "note", "buy")
+WIDE: tuple[Tool, ...] = ("narrow", "look", "outside", "changing", "note", "buy")
 """Of plans whose tasks hardly need each other."""
 MOST_TASKS = 25
 ALL = 99
@@ -48,6 +48,16 @@ class Kill(TypedDict):
     """Not killed but stopped, as by ctrl-C: what it does while it is cancelled is stored."""
 
 
+class Edit(TypedDict):
+    """A change of a task's state by a person, before a process goes on: where the thread waits, or was only planned."""
+
+    process: int
+    task: int
+    """Which of those that may be changed, counted round."""
+    kind: Literal["about", "free", "wait"]
+    """Another argument, which refers to nothing; only the needs it refers to; one need more."""
+
+
 class Case(TypedDict):
     """One random run."""
 
@@ -62,6 +72,11 @@ class Case(TypedDict):
     """By process."""
     portions: list[int]
     """How many of those who are asked answer, by process; the last also later."""
+    seen_first: bool
+    """Whether the first process only plans."""
+    says: list[int]
+    """Processes that begin with a message of a person; each is planned for by the next of the plans `again`."""
+    edits: list[Edit]
 
 
 def needs_of(task: Task) -> list[str]:
@@ -98,7 +113,7 @@ def cases(draw: st.DrawFn, *, killed: bool = False) -> Case:
     for position in range(draw(st.sampled_from(range(1, MOST_TASKS + 1)))):
         alone = wide and draw(st.sampled_from(range(4))) > 0
         tasks.append(draw(_tasks(f"t{position}", [] if alone else [one["id"] for one in tasks], wide=wide)))
-    first = [one["id"] for one in tasks if one["tool"] == "look" and not needs_of(one)][:3]
+    first = [one["id"] for one in tasks if one["tool"] in ("look", "changing") and not needs_of(one)][:3]
     return Case(
         tasks=tasks,
         order=draw(st.permutations(range(len(tasks)))),
@@ -110,6 +125,18 @@ def cases(draw: st.DrawFn, *, killed: bool = False) -> Case:
         caps=draw(st.sampled_from([*[""] * 20, "note=2", "note=9,look=9", "look=6,buy=4"])),
         kills=draw(st.lists(_kills(clean=not killed), min_size=2 if killed else 0, max_size=4)),
         portions=draw(st.lists(st.sampled_from([1, 1, 2, 3, ALL]), min_size=1, max_size=4)),
+        seen_first=draw(st.sampled_from(range(4))) == 0,
+        says=draw(st.lists(st.sampled_from(range(1, 6)), max_size=2, unique=True)),
+        edits=draw(st.lists(_edits(), max_size=3)),
+    )
+
+
+def _edits() -> st.SearchStrategy[Edit]:
+    return st.builds(
+        lambda process, task, kind: Edit(process=process, task=task, kind=kind),
+        st.sampled_from([1, 1, 1, 2, 2, 3, 4, 5]),
+        st.integers(0, MOST_TASKS),
+        st.sampled_from(["about", "free", "wait"]),
     )
 
 

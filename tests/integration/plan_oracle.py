@@ -24,6 +24,9 @@ class Oracle:
     def __init__(self, case: Case, facts: Mapping[str, Any], log: list[Entry]) -> None:
         self.case, self.facts, self.log = case, facts, log
         self.written: dict[str, Task] = {one["id"]: one for plan in (case["tasks"], *case["again"]) for one in plan}
+        for entry in log:
+            if entry["kind"] == "edited":
+                self._take_over(entry)
         self.results: dict[str, dict[str, str]] = facts["results"]
         self.call_ids = {task["id"]: task["call_id"] for task in facts["tasks"]}
         self.begun: dict[str, list[Entry]] = defaultdict(list)
@@ -34,6 +37,14 @@ class Oracle:
         self.doubted = {entry["call"] for entry in log if entry["kind"] == "decided" and entry["key"]}
         """Calls a person was asked about as effects in doubt."""
         self.decided = {entry["call"]: entry["type"] for entry in log if entry["kind"] == "decided"}
+        self.said_more = any(entry["kind"] == "said" for entry in log)
+        self.admitted = {name for entry in log if entry["kind"] == "admitted" for name in entry["tasks"]}
+
+    def _take_over(self, edit: Entry) -> None:
+        """From here on the task is as a person changed it."""
+        task = self.written[edit["task"]]
+        about: dict[str, Any] = {"plain": edit["about"]} if edit["part"] == "about" else task["about"]
+        self.written[edit["task"]] = {**task, "about": about, "needs": edit["needs"]}
 
     def wrong(self) -> list[str]:
         """What does not hold, a line each."""
@@ -61,18 +72,28 @@ class Oracle:
             yield f"ended as {outcome}"
         if outcome in ENDED and (outcome == "tool_failed") != bool(failed - set(self.facts["replanned"])):
             yield f"ended as {outcome}, failed and not planned around are {failed - set(self.facts['replanned'])}"
-        if outcome == "plan_rejected" and self.begun:
+        later = {task["id"] for plan in self.case["again"] for task in plan}
+        if self.facts["replanned"] and not self.admitted & later:
+            yield f"{self.facts['replanned']} count as planned around, and nothing was"
+        if outcome == "plan_rejected" and self.begun and not self.said_more:
             yield "called something before its plan was admitted"
         if not self.facts["answer"].strip() or self.facts["waiting"] or self.facts["calls"]:
             yield "left without an answer, or with questions or calls open"
 
     def _tasks(self) -> Iterator[str]:
         """Each admitted task stands as what it needs, what it is and what people said make it stand."""
+        there, dropped = set(self.call_ids), [task["id"] for task in self.facts["dropped"]]
+        if self.admitted - there - set(dropped):
+            yield f"lost without a word: {self.admitted - there - set(dropped)}"
+        if (
+            there.intersection(dropped)
+            or len(set(dropped)) < len(dropped)
+            or any(name in self.begun for name in dropped)
+        ):
+            yield f"dropped, and planned or run all the same, or twice: {dropped}"
         if self.facts["outcome"] not in ENDED:
             return
-        there = set(self.call_ids)
-        admitted = {name for entry in self.log if entry["kind"] == "admitted" for name in entry["tasks"]}
-        for name in sorted(admitted | there):
+        for name in sorted(self.admitted | there):
             task = self.written[name]
             needs = needs_of(task)
             stands = self.results[name]["stands"] if name in self.results else "open"
@@ -135,8 +156,14 @@ class Oracle:
             referred = {one[0] for one in references_of(task)} if task["tool"] in EFFECTS else set()
             if early := referred - stored:
                 yield f"{task['id']} had an effect of {early} before that was stored"
-            if self.facts["outcome"] in ENDED and task["id"] in self.results and entry["about"] != self._given(task):
+            if self.facts["outcome"] in ENDED and task["id"] in self.results and not self._last_given(entry, task):
                 yield f"{task['id']} was called with {entry['about']}, not {self._given(task)}"
+
+    def _last_given(self, entry: Entry, task: Task) -> bool:
+        """Whether it was called with what is stored. A read may first have been called with what was lost since."""
+        changing = any(self.written[one[0]]["tool"] == "changing" for one in references_of(task))
+        lost = changing and task["tool"] not in EFFECTS and entry is not self.begun[entry["label"]][-1]
+        return lost or bool(entry["about"] == self._given(task))
 
     def _same(self, name: str) -> bool:
         """One of several equal tasks: the log can't tell which."""

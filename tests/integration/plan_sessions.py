@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from app.lifespan import Opened
+from app.report import report as told
 from app.runs import Runs
 from checkpoints.ledger import Ledger
 from graph.approvals import Approval
@@ -23,6 +26,7 @@ from services.endpoints import endpoints_of
 from services.settings import Settings
 from tests.integration.plan_cases import ALL, Case, Kill, Task, written
 from tests.integration.plan_doom import RETURN, Doom, DoomedSaver
+from tests.integration.plan_edits import edited
 from tests.integration.plan_tools import Log, result, tools_of
 from tools.execute import Executor
 from tools.registry import ToolBox
@@ -46,10 +50,10 @@ class Place:
 def context_of(case: Case, place: Place) -> LocalContext:
     """Its script and its limits."""
     tasks = [case["tasks"][position] for position in case["order"]]
-    plans = [[written(task) for task in plan] for plan in (tasks, *case["again"], [], [])]
+    plans = [[written(task) for task in plan] for plan in (tasks, *case["again"], *[[]] * 4)]
     turns = [{"tool_calls": [{"name": "plan", "args": {"tasks": plan}}]} for plan in plans]
     script = {
-        "turns": [{"content": "All done."}],
+        "turns": [{"content": "All done."}] * 3,
         "planner": turns,
         "subtasks": {
             task["id"]: [
@@ -102,6 +106,14 @@ class Bench:
         self._saver.returned = 0
         return doom
 
+    @contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """Nobody dies meanwhile: it is done from elsewhere."""
+        doom = self._saver.doom
+        self._saver.doom = Doom(kill=None, die=doom.die, log=self.log)
+        yield
+        self._saver.doom = doom
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
@@ -124,16 +136,31 @@ class Session:
             values = (await runs.known(self._thread)).values
         except NotFound:  # it is the first, or the one before was killed before its first write
             context = context_of(self.case, self.place)
-            report = await runs.start("go", thread_id=self._thread, context=context, graph="plan")
+            seen = self.case["seen_first"] and self.number == 0
+            report = await runs.start("go", thread_id=self._thread, context=context, graph="plan", plan_only=seen)
         else:
             await self._admitted(values)
             await self._stored()
             await self._decide(values)
-            report = await runs.resume(self._thread, context=Context())
+            with self.bench.unharmed():
+                for edit in self.case["edits"]:
+                    if edit["process"] == self.number:
+                        await edited(runs, self._thread, edit, self.bench.log)
+            report = await self._on(values)
         await self._admitted((await runs.known(self._thread)).values)
-        if report["outcome"] in ("awaiting_approval", "handed_to_person"):
+        if report["outcome"] in ("awaiting_approval", "handed_to_person", None):
             return None
         return await self._look(report)
+
+    async def _on(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Go on, or say something more: of a run that has ended that would be another run."""
+        runs = self.bench.runs
+        if self.number not in self.case["says"] or values.get("outcome"):
+            return await runs.resume(self._thread, context=Context())
+        await self.bench.log.add("said")
+        config: RunnableConfig = {"configurable": {"thread_id": self._thread}}
+        await runs.plan.ainvoke({"messages": [HumanMessage("also")]}, config, context=Context())
+        return await told(runs.opened, await runs.known(self._thread))
 
     async def _admitted(self, values: dict[str, Any]) -> None:
         await self.bench.log.add("admitted", tasks=[task["id"] for task in values.get("tasks", [])])
@@ -167,6 +194,7 @@ class Session:
             "tasks": values.get("tasks", []),
             "results": values.get("results", {}),
             "replanned": values.get("replanned", []),
+            "dropped": values.get("dropped", []),
             "calls": values.get("calls", []),
             "messages": [
                 {
@@ -221,5 +249,6 @@ async def _killable(case: Case, place: Place, number: int, bench: Bench) -> dict
 
 
 def kill_of(case: Case, number: int) -> Kill | None:
-    """What kills this process."""
-    return case["kills"][number] if number < len(case["kills"]) else None
+    """What kills this process: none that only plans."""
+    at = number - case["seen_first"]
+    return case["kills"][at] if 0 <= at < len(case["kills"]) else None

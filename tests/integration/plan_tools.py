@@ -56,9 +56,9 @@ class Log:
         return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
 
-def result(label: str) -> str:
+def result(label: str, number: int | None = None) -> str:
     """What every tool gives."""
-    return json.dumps({"label": label, "n": len(label), "list": [1, {"x": f"{label}-x"}]})
+    return json.dumps({"label": label, "n": number or len(label), "list": [1, {"x": f"{label}-x"}]})
 
 
 class Called:
@@ -104,6 +104,13 @@ def _reads(log: Log) -> list[BaseTool]:
         return await _read("outside", label, about, pace)
 
     @tool(risk="low", untrusted_output=False, idempotent=True)
+    async def changing(label: str, about: Any = None, pace: int = 0) -> str:
+        """Look something up that is another at each look."""
+        called = Called(log, "changing", label, about)
+        await called.begin(pace)
+        return await called.end(given=result(label, len(log.read())))
+
+    @tool(risk="low", untrusted_output=False, idempotent=True)
     async def broken(label: str, about: Any = None, pace: int = 0) -> str:
         """Fail."""
         called = Called(log, "broken", label, about)
@@ -111,7 +118,7 @@ def _reads(log: Log) -> list[BaseTool]:
         await called.end(fault="broken")
         raise ToolFailed(f"{label} is not there")
 
-    return [look, narrow, outside, broken]
+    return [look, narrow, outside, changing, broken]
 
 
 def _effects(log: Log) -> list[BaseTool]:

@@ -29,7 +29,16 @@ def one(name: str, tool: Any, *needs: str, label: str = "", answer: str = "appro
 
 def case_of(*tasks: Task, kills: list[Kill]) -> Case:
     return Case(
-        tasks=list(tasks), order=list(range(len(tasks))), again=[], limit=80, caps="", kills=kills, portions=[ALL]
+        tasks=list(tasks),
+        order=list(range(len(tasks))),
+        again=[],
+        limit=80,
+        caps="",
+        kills=kills,
+        portions=[ALL],
+        seen_first=False,
+        says=[],
+        edits=[],
     )
 
 

@@ -93,6 +93,7 @@ def _count(counted: Counter[str], facts: dict[str, Any], log: list[dict[str, Any
     counted.update({"plans": 1, facts["outcome"]: 1, "processes": kinds["session"], "died": kinds["died"]})
     counted.update({"tasks": len(facts["tasks"]), "calls": kinds["begin"], "decisions": kinds["decided"]})
     counted.update(f"tasks {one['stands']}" for one in facts["results"].values())
+    counted.update({"messages": kinds["said"], "edits": kinds["edited"], "tasks dropped": len(facts["dropped"])})
     counted["doubts"] += sum(entry["kind"] == "decided" and bool(entry["key"]) for entry in log)
 
 
