@@ -54,17 +54,17 @@ class Keeping:
     real: Results
     doom: Doom
 
-    async def keep(self, thread_id: str, wholes: Sequence[Whole]) -> bool:
+    async def keep(self, thread_id: str, wholes: Sequence[Whole], *, claim: int | None) -> bool:
         self.doom.reach("before keep")
-        kept = await self.real.keep(thread_id, wholes)
+        kept = await self.real.keep(thread_id, wholes, claim=claim)
         self.doom.reach("after keep")
         return kept
 
     async def opened(self, thread_id: str, handle: str) -> Whole | None:
         return await self.real.opened(thread_id, handle)
 
-    async def newest(self, thread_id: str) -> Sequence[Whole]:
-        return await self.real.newest(thread_id)
+    async def newest(self, thread_id: str, handles: Sequence[str]) -> Sequence[Whole]:
+        return await self.real.newest(thread_id, handles)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,7 @@ def play(url: str, graph: str, step: str, context: LocalContext) -> dict[str, An
             "summary": values["summary"].splitlines(),
             "facts": [(fact["kind"], fact["text"]) for fact in values["facts"]],
             "opened": [whole and whole.text for handle in handles for whole in [await results.opened(thread, handle)]],
-            "kept": len(await results.newest(thread)),
+            "kept": len(await results.newest(thread, handles)),
             "folds": values["usage"]["folds"],
         }
 
