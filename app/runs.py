@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +30,9 @@ from nodes.decisions import SENDER
 
 LONGEST_THREAD_ID = 255
 
+GRAPHS = ("react", "plan")
+"""Their names, as threads keep them."""
+
 DEFAULT_GRAPH = "react"
 """Of runs that name none, and of threads whose graph is not known."""
 
@@ -54,10 +57,15 @@ class Runs:
         """The plan graph over this process's saver."""
         return plan_execute(self._engine, checkpointer=self.opened.saver)
 
-    @property
-    def graphs(self) -> Mapping[str, DurableGraph]:
-        """By name, as threads keep it."""
-        return {graph.name: graph for graph in (self.react, self.plan)}
+    def graph(self, name: str) -> DurableGraph:
+        """A graph by its name: compiled when it is first asked for, which takes tens of milliseconds.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        if name not in GRAPHS:
+            raise NotFound("graph", name, f"use {' or '.join(GRAPHS)}")
+        return self.plan if name == "plan" else self.react
 
     async def _engine(self) -> Opened:
         return self.opened
@@ -65,7 +73,7 @@ class Runs:
     async def graph_of(self, thread_id: str) -> DurableGraph:
         """The graph that runs the thread."""
         row = await self.opened.runs.get(thread_id)
-        return self.graphs.get(row.graph if row else DEFAULT_GRAPH, self.react)
+        return self.graph(row.graph if row and row.graph in GRAPHS else DEFAULT_GRAPH)
 
     async def start(
         self,
@@ -83,18 +91,16 @@ class Runs:
             NotFound: no such graph.
             ThreadWaiting: the thread waits for a person.
         """
-        if graph not in self.graphs:
-            raise NotFound("graph", graph, f"use {' or '.join(self.graphs)}")
+        chosen = self.graph(graph)
         thread_id = str(uuid4()) if thread_id is None else thread_id
-        snapshot = await self.graphs[graph].aget_state(_config(thread_id))
+        snapshot = await chosen.aget_state(_config(thread_id))
         if snapshot.interrupts:
             raise ThreadWaiting(thread_id)
         await self._check(snapshot, context)
         message = HumanMessage(task, id=uuid4().hex)
-        chosen = self.graphs[graph]
         if plan_only and (snapshot.values.get("calls") or snapshot.values.get("untrusted")):
             raise BadSetting(f"thread {thread_id} has calls to run first: go on with 'ballast resume {thread_id}'")
-        if chosen is self.plan and next_nodes(snapshot):
+        if graph == "plan" and next_nodes(snapshot):
             await self._make_way(snapshot, plan_only=plan_only)
         return await self._stream(chosen, {"messages": [message]}, _config(thread_id), context, plan_only=plan_only)
 

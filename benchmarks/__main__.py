@@ -40,11 +40,11 @@ RESULTS = Path(__file__).parent / "results.md"
 PACKAGES = ("langgraph", "langchain", "langchain-core", "langgraph-checkpoint-postgres", "psycopg")
 
 PLANS = (
-    "Tools take 200 ms, 8 run side by side. First table: models take no time, so a whole run, from the request to the "
-    "stored answer, is its critical path and what Ballast adds; its tasks alone, from the stored plan to their stored "
-    "results. Second: models take 400 ms; `react` and `create_agent` play the same script, one search at a time where "
-    "nothing else is said, so their rounds are the script's and not a model's. Medians of 5 rounds, in brackets the "
-    "least and the most; ratios are pairwise."
+    "Tools take 200 ms, 8 run side by side; graphs are compiled before, as in a service. First table: models take no "
+    "time, so a whole run, from the request to the stored answer, is its critical path and what Ballast adds; its "
+    "tasks alone, from the stored plan to their stored results. Second: models take 400 ms; `react` and "
+    "`create_agent` play the same script, one search at a time where nothing else is said, so their rounds are the "
+    "script's and not a model's. Medians of 5 rounds, in brackets the least and the most; ratios are pairwise."
 )
 
 STORED = """

@@ -6,8 +6,8 @@ import asyncio
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -68,6 +68,8 @@ class Bench:
     opened: Opened
     peer_saver: AsyncPostgresSaver
     folder: Path
+    stored: dict[str, float] = field(default_factory=dict)
+    """When each node of the run that goes on was stored."""
 
     def script(self, model_s: float, **lists: Any) -> Path:
         """A file of turns that take `model_s` seconds each."""
@@ -81,15 +83,19 @@ class Bench:
         file.write_text(yaml.safe_dump(timed))
         return file
 
+    @cached_property
+    def runs(self) -> Runs:
+        """Its graphs are compiled once, as in a service."""
+        return Runs(opened=self.opened, progress=lambda node, _: self.stored.update({node: time.perf_counter()}))
+
     async def run(self, script: Path, graph: str) -> tuple[int, dict[str, float]]:
         """A whole run: how many model calls it made, and when each of its nodes was stored."""
-        stored: dict[str, float] = {}
-        runs = Runs(opened=self.opened, progress=lambda node, _: stored.update({node: time.perf_counter()}))
+        self.stored.clear()
         context = LocalContext(model=f"scripted:{script}", workspace=self.folder)
-        report = await runs.start("go", thread_id=uuid4().hex, context=context, graph=graph)
+        report = await self.runs.start("go", thread_id=uuid4().hex, context=context, graph=graph)
         if report["outcome"] != "completed":
             raise AssertionError(report["answer"])
-        return int(report["usage"]["model_calls"]), stored
+        return int(report["usage"]["model_calls"]), dict(self.stored)
 
     async def calls(self, script: Path, graph: str) -> int:
         """A whole run; how many model calls it made."""

@@ -74,20 +74,25 @@ def due(state: State, config: RunnableConfig) -> bool:
 
 
 def oversized(messages: Sequence[AnyMessage], room: Room) -> list[ToolMessage]:
-    """Results that take more than one of their step may, and were not cut yet."""
+    """Results that take more than one may, and were not cut yet: of the newest step by what came at once."""
+    newest = next((group for group in _groups(reversed(messages), _results(messages))), None)
+    most = {id(result): room.result_tokens(len(newest.results)) for result in newest.results} if newest else {}
+    alone = room.result_tokens(1)  # beside a call that waited for a person a result may be long, and not new any more
     return [
-        result
-        for group in _groups(messages, _results(messages))
-        for result in group.results
-        if result.name != OPENS
-        and not was_cut(result)
-        and too_long(str(result.text), room.result_tokens(len(group.results)))
+        message
+        for message in messages
+        if isinstance(message, ToolMessage)
+        and too_long(message, most.get(id(message), alone))
+        and message.name != OPENS
+        and not was_cut(message)
     ]
 
 
-def too_long(text: str, most_tokens: int) -> bool:
+def too_long(result: ToolMessage, most_tokens: int) -> bool:
     """Whether a result is longer than one may be, in tokens or in characters."""
-    return len(text) > MAX_CHARS * 1.1 or (len(text) * 4 > most_tokens and most_of(text) > most_tokens)
+    text = result.content if isinstance(result.content, str) else str(result.text)
+    at_most = len(text) * (1 if text.isascii() else 4)  # asked of each result at each step: mostly this tells
+    return len(text) > MAX_CHARS * 1.1 or (at_most > most_tokens and most_of(text) > most_tokens)
 
 
 def was_cut(result: ToolMessage) -> bool:

@@ -23,7 +23,8 @@ def handle_of(result: ToolMessage) -> str | None:
 def handles_in(messages: Iterable[AnyMessage]) -> Iterator[str]:
     """The handles of the wholes that results among these are parts of. What a text names is nothing to go by."""
     for message in messages:
-        if isinstance(message, ToolMessage) and (handle := handle_of(message)):
+        # Most results are whole: asked at each step, of all of them.
+        if isinstance(message, ToolMessage) and message.artifact and (handle := handle_of(message)):
             yield handle
 
 

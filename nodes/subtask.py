@@ -140,7 +140,7 @@ class Agent:
     async def _fitting(self, results: list[ToolMessage], history: Sequence[AnyMessage]) -> list[ToolMessage]:
         """The results, those that are too long cut as in the run's own history."""
         room = room_of(self.context.kept())
-        long = [one for one in results if too_long(str(one.text), room.result_tokens(len(results)))]
+        long = [one for one in results if too_long(one, room.result_tokens(len(results)))]
         store, thread_id = self.run.services.results, self.step.thread_id if self.step.lasting else ""
         cut = await shortened(long, history, room, store=store, thread_id=thread_id, claim=self.step.claim)
         fitting = {one.tool_call_id: one for one in cut}

@@ -111,7 +111,7 @@ def _place(url: str, thread: str) -> Any:
     """[the next nodes, whether their writes are stored]; None before its request was taken up."""
 
     async def look(runs: Runs, _: Opened) -> Any:
-        snapshot = await runs.graphs["react"].aget_state({"configurable": {"thread_id": thread}})
+        snapshot = await runs.react.aget_state({"configurable": {"thread_id": thread}})
         last = snapshot.values.get("messages", [])[-1:]
         begun = bool(last) and (last[0].type != "human" or next_nodes(snapshot) != ["reason"])
         return [",".join(next_nodes(snapshot)), not snapshot.next] if begun else None
