@@ -113,7 +113,8 @@ def _line_of_newest(rows: Sequence[Mapping[str, Any]]) -> set[str]:
 
 def _step(row: Mapping[str, Any], written: Sequence[tuple[str, Any]], current: set[str]) -> Step:
     ran = row["node"] not in ("input", "update", "fork")  # those were written from outside, whatever ran beside them
-    entries = [entry for channel, value in written if ran for entry in _entries(channel, value)]
+    again = "messages" if row["node"] == "compress_history" else ""  # they stand in place of some told before
+    entries = [entry for channel, value in written if ran and channel != again for entry in _entries(channel, value)]
     replied = any(entry.kind in ("says", "plan", "call") for entry in entries)
     return Step(
         checkpoint_id=row["checkpoint_id"],

@@ -11,23 +11,24 @@ from graph.plan import MOST_REPLANS, failures
 from graph.state import PlanPending, State, request_id
 from nodes.folding import due
 
-OnEntry = Literal["sanitize", "plan", "execute", "approve"]
+OnEntry = Literal["sanitize", "compress_history", "plan", "execute", "approve"]
+AfterSanitize = Literal["plan", "execute", "approve"]
 AfterPlan = Literal["finish", "execute", "join"]
 AfterExecute = Literal["finish", "approve", "compress_history", "plan", "join"]
 AfterCompress = Literal["finish", "plan", "join"]
 AfterApprove = Literal["finish", "execute"]
 
 
-def on_entry(state: PlanPending) -> OnEntry:
-    """A new message neither discards a question nor loses what a cut-off run had begun."""
+def on_entry(state: State, config: RunnableConfig = NOTHING_SET) -> OnEntry:
+    """A new message neither discards a question nor loses what a cut-off run had begun; a long history is folded."""
     if state.get("outcome"):
-        return "plan"
+        return "compress_history" if due(state, config) else "plan"
     if state.get("untrusted"):
         return "sanitize"
     return after_sanitize(state)
 
 
-def after_sanitize(state: PlanPending) -> OnEntry:
+def after_sanitize(state: PlanPending) -> AfterSanitize:
     """Go on with the plan, or make one."""
     statuses = {call["status"] for call in state.get("calls", [])}
     if "ready" in statuses:

@@ -13,7 +13,7 @@ from graph.context import NOTHING_SET
 from graph.state import Pending, State
 from nodes.folding import due
 
-AfterEntry = Literal["sanitize", "act", "approve", "reason"]
+AfterEntry = Literal["sanitize", "act", "approve", "compress_history", "reason"]
 AfterReason = Literal["finish", "act", "approve", "reason"]
 AfterApprove = Literal["finish", "act", "approve", "compress_history", "reason"]
 AfterCompress = Literal["finish", "reason"]
@@ -22,10 +22,13 @@ AfterAct = Literal["finish", "sanitize", "approve", "compress_history", "reason"
 AfterSanitize = Literal["finish", "approve", "compress_history", "reason"]
 
 
-def on_entry(state: Pending) -> AfterEntry:
-    """A new message neither discards a question nor loses what a cut-off run had begun."""
+def on_entry(state: State, config: RunnableConfig = NOTHING_SET) -> AfterEntry:
+    """A new message neither discards a question nor loses what a cut-off run had begun.
+
+    A history also grows by turns without calls: what is too much is folded before the next one.
+    """
     if state.get("outcome"):
-        return "reason"
+        return "compress_history" if due(state, config) else "reason"
     if state.get("untrusted"):
         return "sanitize"
     if _has(state, "ready"):

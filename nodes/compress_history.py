@@ -17,6 +17,7 @@ from graph.models import Models, Question
 from graph.results import Whole
 from graph.state import State, newest_request
 from nodes import faults, pinned, prompts
+from nodes.asking import new_run, usage_of_this_run
 from nodes.cutting import shortened
 from nodes.folding import OPENS, foldable, oversized, was_cut
 from nodes.openable import handle_of
@@ -49,25 +50,27 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
     room = room_of(context.kept())
     long = oversized(state["messages"], room)
     store, claim = services.results, runtime.context.claim
-    shorter = await shortened(long, state["messages"], room, store=store, thread_id=thread_id, claim=claim)
+    shorter = await shortened(long, state["messages"], store=store, thread_id=thread_id, claim=claim)
     if shorter:
         now = {message.id: message for message in shorter}
         state = {**state, "messages": [now.get(message.id, message) for message in state["messages"]]}
     fold = foldable(state, room)
+    new = new_run(state)
     if not fold:  # this invocation keeps more than the thread does
-        return {"messages": shorter} if shorter else {}
+        return {**new, **({"messages": shorter} if shorter else {})}
     folded = fold.messages
     facts = [
         *await _handles(folded, runtime.context, thread_id),
         *_values(folded, state),
         *await _decisions(folded, runtime.context, thread_id),
     ]
-    budget = budget_of(runtime, "compress_history", context, state["usage"].copy(), before(state))
+    budget = budget_of(runtime, "compress_history", context, usage_of_this_run(state), before(state))
     lines = await _summarized(services.models, context, _told(folded, state["messages"], room), budget)
     budget.usage["folds"] += 1
     if lines is None:
         lines = _trimmed(folded)
     return {
+        **new,
         "messages": [*shorter, *map(RemoveMessage, fold.ids), *([fold.parted] if fold.parted else [])],
         "summary": "\n".join(lines),
         **({"facts": facts} if facts else {}),

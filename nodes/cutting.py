@@ -13,7 +13,6 @@ from nodes.folding import CUT, OPENS
 from nodes.openable import handle_of
 from nodes.pinned import shown
 from nodes.results_text import bare, with_text
-from nodes.room import Room
 from services.cleaning import MAX_CHARS
 from services.relevance import cut
 from services.tokens import most_of
@@ -23,25 +22,23 @@ CUT_HERE = "[Cut to what has to do with the request: {kept:,} of {whole:,} chara
 OPEN = ' {tool}(handle="{handle}") opens the rest in parts, or searches in it.'
 
 
-async def shortened(  # noqa: PLR0913 - what is cut, by what, and where the wholes go
-    results: Sequence[ToolMessage],
+async def shortened(
+    results: Sequence[tuple[ToolMessage, int]],
     history: Sequence[AnyMessage],
-    room: Room,
     *,
     store: Results,
     thread_id: str,
     claim: int | None,
 ) -> list[ToolMessage]:
-    """The results, each cut to its room; the wholes are stored first, unless there is no thread to store them for.
+    """The results, each cut to its number of tokens. The wholes are stored first, if there is a thread to do so for.
 
     Raises:
         ThreadTaken: see `graph.results.Results.keep`.
     """
     calls = {call["id"]: call for message in history if isinstance(message, AIMessage) for call in message.tool_calls}
     request = newest_request(history)
-    most = room.result_tokens(len(results))
     made: list[ToolMessage] = []
-    for result in results:
+    for result, most in results:
         text = bare(str(result.text))
         handle = handle_of(result)  # what was too long for its call is kept already
         if handle is None and thread_id:

@@ -73,16 +73,19 @@ def due(state: State, config: RunnableConfig) -> bool:
     return bool(oversized(state["messages"], room)) or bool(foldable(state, room))
 
 
-def oversized(messages: Sequence[AnyMessage], room: Room) -> list[ToolMessage]:
-    """Results that take more than one may, and were not cut yet: of the newest step by what came at once."""
+def oversized(messages: Sequence[AnyMessage], room: Room) -> list[tuple[ToolMessage, int]]:
+    """Results that take more tokens than they may, and were not cut yet, each with that number.
+
+    Of the newest step it follows from how many came at once.
+    """
     newest = next((group for group in _groups(reversed(messages), _results(messages))), None)
     most = {id(result): room.result_tokens(len(newest.results)) for result in newest.results} if newest else {}
     alone = room.result_tokens(1)  # beside a call that waited for a person a result may be long, and not new any more
     return [
-        message
+        (message, limit)
         for message in messages
         if isinstance(message, ToolMessage)
-        and too_long(message, most.get(id(message), alone))
+        and too_long(message, limit := most.get(id(message), alone))
         and message.name != OPENS
         and not was_cut(message)
     ]
@@ -123,8 +126,9 @@ def foldable(state: State, room: Room) -> Fold:
         parted=newest.parted if newest else None,
     )
     # A long request, or many tools, may fill the room alone: then no fold makes a prompt that fits, and one that frees
-    # little would only be paid for again at the next step.
-    hopeless = full and not room.by_count and PromptCount().most(fold.messages) < min(beyond, room.kept_tokens)
+    # little would only be paid for again at the next step. What the model could not read at all is folded anyway.
+    little = PromptCount().most(fold.messages) < min(beyond, room.kept_tokens)
+    hopeless = little and full and not room.by_count and room.whole + beyond <= room.window
     return NOTHING if hopeless else fold
 
 

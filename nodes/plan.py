@@ -57,6 +57,7 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if found.tasks:
         failed = [name for name, result in ended.items() if result["stands"] == "failed"]
         update["tasks"] = [*(one for one in tasks if one["id"] in ended), *found.tasks]
+        update |= {"results": ended} if ended else {}  # whoever follows the run is told which are not new
         update |= {"dropped": dropped} if dropped else {}
         update |= {"replanned": failed, "replans": known.get("replans", 0) + 1 if failed else 0}
     else:  # no way around what failed: it is answered from what was reached

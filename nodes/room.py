@@ -26,6 +26,8 @@ LEAST_RESULT_TOKENS = 200
 class Room:
     """What the settings of a thread come to."""
 
+    window: int
+    """Tokens the model reads."""
     whole: int
     """Most tokens of a prompt, its tools included."""
     tokens: int
@@ -57,6 +59,7 @@ def room_of(settings: Mapping[str, Any]) -> Room:
     share = settings.get("fold_share") or FOLD_SHARE
     whole = max(int(window * share) - MARGIN_TOKENS, LEAST_TOKENS)
     return Room(
+        window=window,
         whole=whole,
         tokens=whole - min(TOOLS_TOKENS, whole // 3),
         keep=keep or KEEP_TOOL_RESULTS,

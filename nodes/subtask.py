@@ -139,10 +139,10 @@ class Agent:
 
     async def _fitting(self, results: list[ToolMessage], history: Sequence[AnyMessage]) -> list[ToolMessage]:
         """The results, those that are too long cut as in the run's own history."""
-        room = room_of(self.context.kept())
-        long = [one for one in results if too_long(one, room.result_tokens(len(results)))]
+        most = room_of(self.context.kept()).result_tokens(len(results))
+        long = [(one, most) for one in results if too_long(one, most)]
         store, thread_id = self.run.services.results, self.step.thread_id if self.step.lasting else ""
-        cut = await shortened(long, history, room, store=store, thread_id=thread_id, claim=self.step.claim)
+        cut = await shortened(long, history, store=store, thread_id=thread_id, claim=self.step.claim)
         fitting = {one.tool_call_id: one for one in cut}
         return [fitting.get(one.tool_call_id, one) for one in results]
 

@@ -64,6 +64,7 @@ async def test_tasks_that_a_replan_drops_are_told_and_do_not_run(
     assert 'n3["n<br/>note<br/>dropped by a replan"]:::dropped' in report["mermaid"]
     assert "n1 --> n3" in report["mermaid"]
     assert "plan  dropped: n, m" in shown.getvalue()
+    assert shown.getvalue().count("plan  a: lookup") == 1
     assert "then dropped for another plan: n (note), m (note)." in model.last_words()[-1]
     steps = (await timeline(runs.plan, services.saver, "t", limit=50)).steps
     told = {entry.title: entry.text for step in steps for entry in step.entries if entry.kind == "plan"}

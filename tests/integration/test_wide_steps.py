@@ -1,4 +1,4 @@
-"""Steps that bring more than a prompt has room for, and requests that fill it alone."""
+"""Steps that bring more than a prompt has room for, requests and answers that fill it alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from langchain_core.messages import AIMessage, ToolMessage
 
 from app.lifespan import Opened
 from app.runs import Runs
-from services.tokens import PromptCount
+from app.timeline import timeline
+from graph.context import FOLD_SHARE
+from nodes.room import room_of
+from services.tokens import PromptCount, most_of
 from tests.integration.conftest import Script, decide, ids_of, messages_of, say
 from tests.integration.planning import Desk, plan, runs_at, task
 from tests.integration.recording import Recording, with_parts
@@ -45,7 +48,7 @@ async def test_a_plan_of_many_results_is_answered_and_summarised_within_the_shar
 
     assert report["outcome"] == "completed"
     [question] = models.questions
-    assert PromptCount().most(question.messages) <= WINDOW // 4
+    assert PromptCount().most(question.messages) <= FOLD_SHARE * WINDOW
     facts = (await runs.known("t")).values["facts"]
     assert len([one for one in facts if one["kind"] == "result"]) >= 35
     told = " ".join(one["about"] for one in facts)
@@ -59,12 +62,15 @@ async def test_a_step_of_many_calls_keeps_those_that_fit_with_their_results(serv
     report = await runs.start("go", thread_id="t", context=script(wide, say("Done."), window_tokens=WINDOW))
 
     assert report["outcome"] == "completed"
-    assert PromptCount().most(models.questions[-1].messages) <= WINDOW // 4
+    assert PromptCount().most(models.questions[-1].messages) <= FOLD_SHARE * WINDOW
     messages = await messages_of(runs, "t")
     asked = [call["id"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls]
     assert asked == [one.tool_call_id for one in messages if isinstance(one, ToolMessage)]
     assert 0 < len(asked) < 40
     assert report["usage"]["tool_calls"] == 40
+    steps = (await timeline(runs.react, services.saver, "t", limit=50)).steps
+    told = [entry.kind for step in steps for entry in step.entries]
+    assert (told.count("call"), told.count("result")) == (40, 40)  # what folding leaves of them is not told again
 
 
 async def test_a_long_request_does_not_have_each_of_its_12_steps_summarised(services: Opened, script: Script) -> None:
@@ -101,3 +107,36 @@ async def test_a_long_result_beside_a_call_that_waited_is_cut_before_the_answer(
     [told] = [str(one.text) for one in question.messages if isinstance(one, ToolMessage) and one.name == "novel"]
     assert told.startswith("[Cut to what has to do with the request:")
     assert len(told) < 30_000
+
+
+async def test_the_one_long_result_of_a_wide_step_is_cut_to_its_share_of_the_room(
+    services: Opened, script: Script
+) -> None:
+    runs = runs_at(Desk(), services, novel, kilobyte)
+    short = [{"name": "kilobyte", "args": {"n": n}} for n in range(19)]
+
+    await runs.start(
+        "go", thread_id="t", context=script({"tool_calls": [{"name": "novel", "args": {}}, *short]}, say("x"))
+    )
+
+    [told] = [
+        str(one.text) for one in await messages_of(runs, "t") if isinstance(one, ToolMessage) and one.name == "novel"
+    ]
+    assert told.startswith("[Cut to what has to do with the request:")
+    assert most_of(told) <= room_of({}).result_tokens(20) + 100
+
+
+async def test_answers_of_turns_without_calls_are_folded_and_counted_to_the_new_run(
+    services: Opened, script: Script
+) -> None:
+    runs, models = recorded(services, "agent")
+    spent: list[int] = []
+    for n in range(8):
+        context = script(say(f"{n} " + "some words here " * 400), window_tokens=WINDOW)
+        report = await runs.start(f"and {n}?", thread_id="t", context=context)
+        assert report["outcome"] == "completed"
+        spent.append(report["usage"]["model_calls"])
+
+    assert PromptCount().most(models.questions[-1].messages) <= WINDOW // 2
+    assert sum(spent) > 8
+    assert (report["totals"]["runs"], report["totals"]["model_calls"]) == (8, sum(spent))

@@ -31,7 +31,12 @@ steps = st.lists(
     max_size=30,
 )
 rooms = st.builds(
-    Room, whole=st.just(2_000), tokens=st.integers(300, 2_000), keep=st.integers(1, 6), by_count=st.booleans()
+    Room,
+    window=st.integers(2_000, 20_000),
+    whole=st.just(2_000),
+    tokens=st.integers(300, 2_000),
+    keep=st.integers(1, 6),
+    by_count=st.booleans(),
 )
 
 
@@ -213,6 +218,15 @@ def test_what_can_not_be_made_to_fit_is_folded_once_it_frees_much(steps_behind: 
     assert bool(folding.foldable(state, room_of(settings))) == folds
 
 
+def test_what_the_model_could_not_read_is_folded_even_where_it_frees_little() -> None:
+    settings = {"window_tokens": 8_192, "fold_share": 0.95}
+    state = state_of([HumanMessage("word " * 3_000, id="h"), *_pairs(9, 800)], settings=settings)
+    room = room_of(settings)
+
+    assert room.whole + folding.excess(state, room) > 8_192
+    assert folding.foldable(state, room)
+
+
 def test_answers_of_earlier_turns_go_too_when_there_is_no_room() -> None:
     turns = [
         message
@@ -231,7 +245,9 @@ def test_a_result_is_too_long_for_a_small_window_or_for_any() -> None:
     small, large = room_of({"window_tokens": 4_096}), room_of({"window_tokens": 1_000_000})
     messages = _pairs(1, 5_000)
 
-    assert [message.id for message in folding.oversized(messages, small)] == ["r0"]
+    assert [(message.id, most) for message, most in folding.oversized(messages, small)] == [
+        ("r0", small.result_tokens(1))
+    ]
     assert folding.oversized(messages, large) == []
     assert len(folding.oversized(_pairs(1, 2 * MAX_CHARS), large)) == 1
 

@@ -36,6 +36,11 @@ def test_a_new_message_loses_neither_a_question_nor_what_was_begun(fields: dict[
     assert routing.on_entry(_state(**fields)) == to
 
 
+def test_a_new_run_begins_with_folding_where_its_thread_is_too_long() -> None:
+    assert routing.on_entry(_state(results=3, outcome="completed")) == "compress_history"
+    assert routing.on_entry(_state(results=3)) == "reason"
+
+
 @pytest.mark.parametrize(
     ("fields", "to"),
     [
