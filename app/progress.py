@@ -121,7 +121,7 @@ def _sanitize(change: dict[str, Any]) -> list[str]:
 
 def _compress(change: dict[str, Any]) -> list[str]:
     removed = sum(isinstance(message, RemoveMessage) for message in change.get("messages", []))
-    cut = len(change.get("messages", [])) - removed
+    cut = sum(isinstance(message, ToolMessage) for message in change.get("messages", []))
     said = [f"{cut} results cut to what has to do with the request"] if cut else []
     if removed or not cut:
         said.append(f"{removed} messages folded into {len(change.get('summary', '').splitlines())} lines of summary")

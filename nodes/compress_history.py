@@ -46,7 +46,8 @@ EXCERPT_CHARS = 300
 async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Cut what is too long; fold what is too much into facts, one a line. A call and its result never part."""
     services, context = runtime.context.services, runtime.context.context(state)
-    thread_id = (runtime.execution_info.thread_id if runtime.execution_info else None) or ""
+    info = runtime.execution_info
+    thread_id = (info.thread_id if info and runtime.context.durable else None) or ""
     room = room_of(context.kept())
     long = oversized(state["messages"], room)
     store, claim = services.results, runtime.context.claim

@@ -221,14 +221,18 @@ async def test_a_history_is_folded_by_its_size_when_no_count_is_set(runs: Runs, 
     assert 0 < len(asked) <= 5
 
 
-async def test_a_run_without_a_thread_folds_and_keeps_nothing_to_be_opened(services: Opened, script: Script) -> None:
+@pytest.mark.parametrize("configurable", [{}, {"thread_id": "t"}])
+async def test_a_run_that_is_not_stored_folds_and_keeps_nothing_to_be_opened(
+    services: Opened, script: Script, configurable: dict[str, Any]
+) -> None:
     async def engine() -> Opened:
         return services
 
     graph = react(engine)
     context = script(CATALOGUE, calls(LIST), say("done"), **SHORT)
 
-    state = await graph.ainvoke({"messages": [HumanMessage("go")]}, context=context)
+    config: Any = {"configurable": configurable}
+    state = await graph.ainvoke({"messages": [HumanMessage("go")]}, config, context=context)
 
     assert state["outcome"] == "completed"
     assert "Standing desk,389.00" in state["summary"]

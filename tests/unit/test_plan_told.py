@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, RemoveMessage, ToolMessage
 from rich.console import Console
 
 from app.pages.plan import MOST_DRAWN, estimate_in_words, plan_shown
@@ -53,6 +53,17 @@ def test_of_a_second_plan_only_what_is_new_is_told_and_of_a_long_one_the_beginni
 
     lines = told(("plan", {"tasks": [task(f"t{at}") for at in range(1_000)]}))
     assert (len(lines), lines[-1]) == (41, ["plan", "and 960 more tasks"])
+
+
+def test_what_is_left_of_a_reply_whose_calls_were_folded_is_no_result_that_was_cut() -> None:
+    messages = [ToolMessage("x", tool_call_id="a"), RemoveMessage("r-b"), AIMessage("", id="m")]
+
+    lines = told(("compress_history", {"messages": messages, "summary": "one"}))
+
+    assert [line for _, line in lines] == [
+        "1 results cut to what has to do with the request",
+        "1 messages folded into 1 lines of summary",
+    ]
 
 
 def test_what_a_second_plan_drops_is_told() -> None:
