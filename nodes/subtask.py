@@ -111,7 +111,9 @@ class Agent:
                 return str(reply.text)
             reply = with_fresh_call_ids(reply, messages, self.budget.usage)
             messages.append(reply)
-            read = await self._fitting(await self._results(reply.tool_calls, asked.max_tool_calls), messages)
+            # What counts as the request is the task: after it came results it refers to, and notes of ours.
+            history = [*messages, HumanMessage(asked.task)]
+            read = await self._fitting(await self._results(reply.tool_calls, asked.max_tool_calls), history)
             self.step = replace(self.step, opens=(*self.step.opens, *handles_in(read)))
             messages += read
         raise Unanswered(f"no answer in {asked.max_iterations} passes")

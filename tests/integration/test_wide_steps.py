@@ -140,3 +140,21 @@ async def test_answers_of_turns_without_calls_are_folded_and_counted_to_the_new_
     assert PromptCount().most(models.questions[-1].messages) <= WINDOW // 2
     assert sum(spent) > 8
     assert (report["totals"]["runs"], report["totals"]["model_calls"]) == (8, sum(spent))
+
+
+async def test_a_plans_history_is_folded_before_the_next_plan_is_made(services: Opened, script: Script) -> None:
+    runs, models = recorded(services, "planner")
+    planner = [plan(*(task(f"k{n}", "kilobyte", n=n) for n in range(8)))]
+    lists: dict[str, Any] = {"planner": planner}
+    await runs.start("go", thread_id="t", context=script(say("Done."), lists=lists), graph="plan")
+    lists = {"planner": [plan(task("k", "kilobyte", n=1))]}
+
+    report = await runs.start(
+        "more", thread_id="t", context=script(say("Done."), lists=lists, window_tokens=WINDOW), graph="plan"
+    )
+
+    told = "\n".join(str(message.text) for message in models.questions[-1].messages)
+    assert report["outcome"] == "completed"
+    assert report["totals"]["runs"] == 2
+    assert "Summary of earlier tool results" in told
+    assert told.count("some words here") < 8 * 64
