@@ -11,8 +11,8 @@ from langchain_core.tools import BaseTool
 
 from graph.budget import Budget
 
-Role = Literal["agent", "summarizer", "planner", "subtask"]
-"""What a model is asked as. Later: extractor, judge."""
+Role = Literal["agent", "summarizer", "planner", "subtask", "reader"]
+"""What a model is asked as. The reader says what a request asks for. Later: extractor, judge."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ class Task(TypedDict):
     call_id: str
     """Pairs its call with its result in the history."""
     estimate: NotRequired[Estimate]
+    unread: NotRequired[bool]
+    """Planned before anything from outside was read: what stands in it is nobody's but the people's of the thread."""
 
 
 class TaskResult(TypedDict):

@@ -14,6 +14,7 @@ from typing_extensions import TypedDict  # typing's own has no schema before Pyt
 
 from graph.facts import Fact, add_facts, add_lines
 from graph.plan import Planned
+from graph.provenance import Origin, Wanted, add_origins
 
 Risk = Literal["low", "medium", "high", "critical"]
 """How much is at stake in a call: low runs, medium runs at its deadline unless cancelled, high asks,
@@ -271,6 +272,12 @@ class State(Input, PlanPending, total=False):
 
     facts: Annotated[list[Fact], DeltaChannel(add_facts, snapshot_frequency=SNAPSHOT_EVERY)]
     """What of it stays word for word: people's decisions, lines with ids and amounts, what can be opened again."""
+
+    origins: Annotated[list[Origin], DeltaChannel(add_origins, snapshot_frequency=SNAPSHOT_EVERY)]
+    """What of results later arguments may come from, though a stranger's texts stood beside it."""
+
+    wanted: Wanted
+    """What the newest request that was read asks for."""
 
     findings: Annotated[list[Finding], add_findings]
     """What the injection detector has seen in this thread."""

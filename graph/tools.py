@@ -35,6 +35,24 @@ class Assessment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trust:
+    """What a tool says of where its values come from and go. The defaults are for one that says nothing."""
+
+    untrusted: bool = True
+    """Its output was written by someone outside."""
+    gated: bool = True
+    """It changes something, or lets data out: each of its arguments must come from somebody we trust."""
+    content: tuple[str, ...] = ()
+    """Arguments that carry no authority."""
+    records: tuple[str, ...] = ()
+    """Arguments that name a record by its id."""
+    structured: bool = False
+    """Its result is JSON whose shape is ours, whoever wrote the texts in it."""
+    fields: tuple[str, ...] = ()
+    """Fields of a structured result that are trusted, though the rest is not."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ToolResult:
     """What one call gave."""
 
@@ -86,6 +104,10 @@ class Tools(Protocol):
 
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
         """Digest of an effect's tool and canonical arguments; None for a pure read."""
+        ...
+
+    def trust(self, name: str) -> Trust:
+        """What the tool says of where values come from and go; the strictest of one that is not known."""
         ...
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:

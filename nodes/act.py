@@ -13,6 +13,7 @@ from graph.state import State
 from graph.tools import Step, ToolResult
 from nodes.lines import Turn, counted, in_lines, without_waiting
 from nodes.openable import openable
+from nodes.provenance import Judge
 from nodes.released import allowed, doubtful, run_released
 from nodes.results import count_calls, message_of, raw_of
 from nodes.slots import Slots
@@ -28,7 +29,8 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     started = services.clock.monotonic()
     others = [call for call in state["calls"] if call["status"] != "ready"]
     released = [call for call in state["calls"] if call["status"] == "ready"]
-    ready, held, faults = await allowed(released, services, thread_id)
+    judge = Judge(state=state, tools=services.tools)
+    ready, held, faults = await allowed(released, services, thread_id, judge)
     ready, waiting = without_waiting(ready, [*held, *others], services.tools)
     more = sum("effect_key" not in call for call in ready)  # one in doubt was counted when it was first made
     if more and (stop := no_room_for_calls(more, state["usage"], context)):  # an edited state may ask for more
@@ -75,6 +77,8 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     }
     if raw := [raw_of(call, result) for call, result in pairs if result.untrusted]:
         update["untrusted"] = raw
+    if origins := [origin for call, result in pairs if result.ok for origin in judge.met(call, result.text)]:
+        update["origins"] = origins
     if intents := counted(begun):
         update["intents"] = intents
     return update

@@ -6,6 +6,7 @@ from langchain_core.messages import ToolMessage
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
 from graph.plan import TaskResult
+from graph.provenance import Origin
 from graph.state import Call, Finding, Outcome
 
 
@@ -20,6 +21,8 @@ class Attempt(TypedDict, total=False):
     message: ToolMessage
     """The result as the model sees it."""
     findings: list[Finding]
+    origins: list[Origin]
+    """What of the result later arguments may come from."""
     digest: str
     """Of its effect."""
     occurrence: int

@@ -19,6 +19,7 @@ from nodes.attempt import Attempt
 from nodes.caps import Caps
 from nodes.flight import Flight
 from nodes.openable import openable
+from nodes.provenance import Judge
 from nodes.released import allowed
 from nodes.results import count_calls
 from services.admission import estimated
@@ -37,7 +38,8 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     calls = state.get("calls", [])
     ready, stay = ([one for one in calls if (one["status"] == "ready") is run_now] for run_now in (True, False))
-    released, held, faults = await allowed(ready, services, thread_id)
+    judge = Judge(state=state, tools=services.tools)
+    released, held, faults = await allowed(ready, services, thread_id, judge)
     results = {**state.get("results", {}), **_settled(state)}
     tasks = _to_run(state, ready, _ids(stay), results)
     usage = state["usage"].copy()
@@ -64,6 +66,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             doubted={services.tools.intent(one["name"], one["args"]) for one in stay if "effect_key" in one},
             writes=writes,
             stop=partial(_stop, counted=_in_doubt(calls), usage=state["usage"], context=context),
+            judge=judge,
             caps=Caps(
                 limits=limits_by_tool(context.tool_limits),
                 made=Counter(state["usage"]["by_tool"]),
@@ -177,6 +180,8 @@ def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, T
         "results": {name: result for name, result in results.items() if name in planned},
         "intents": _intents(attempts),
     }
+    if origins := [origin for attempt in attempts for origin in attempt.get("origins", [])]:
+        update["origins"] = origins
     if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:
         update["findings"] = findings
     if stopped := next((attempt["stopped"] for attempt in attempts if "stopped" in attempt), None):

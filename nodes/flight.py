@@ -20,6 +20,7 @@ from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
 from nodes.caps import Caps
 from nodes.openable import handles_in
+from nodes.provenance import Judge
 from nodes.released import doubtful, run_released
 from nodes.results import message_of, raw_of
 from nodes.sanitize import sanitized
@@ -51,6 +52,8 @@ class Flight:
     """How often each effect, by digest, was started on this branch before this pass."""
     doubted: set[str | None]
     """Effects that a person is asked about: an equal one waits; grows."""
+    judge: Judge
+    """Of where arguments come from; knows what this pass has read."""
     caps: Caps
     """On single tools, with the calls of the plan's own tasks set aside."""
     writes: Watch
@@ -117,6 +120,7 @@ class Flight:
     def _take_in(self, task: Task, attempt: Attempt) -> None:
         if "result" in attempt:
             self.results[task["id"]] = attempt["result"]
+            self.judge.take_in(task["tool"], attempt["result"], attempt.get("origins", []))
         if "message" in attempt:  # what a task has read, a later one may open
             self.step = replace(self.step, opens=(*self.step.opens, *handles_in([attempt["message"]])))
         if digest := attempt.get("digest"):
@@ -144,6 +148,7 @@ class Flight:
             budget=self.budget,
             slots=self._slots,
             caps=self.caps,
+            judge=self.judge,
         )
         return await agent.work(task, self.results)
 
@@ -178,8 +183,9 @@ class Flight:
             return failed({**call, "args": args}, found.error)
         if (limit := self.caps.begin(task["tool"], found.max_calls)) is not None:
             return failed({**call, "args": args}, OVER.format(name=task["tool"], limit=limit))
-        call = {**call, "args": found.args, "risk": found.risk, "reason": found.reason}
-        return {"call": {**call, "status": "ready" if found.risk == "low" else "ask"}, "new": True}
+        risk, reason = self.judge.raised(task["tool"], found, planned=task["args"] if task.get("unread") else None)
+        call = {**call, "args": found.args, "risk": risk, "reason": reason}
+        return {"call": {**call, "status": "ready" if risk == "low" else "ask"}, "new": True}
 
     async def _run(self, call: Call, *, new: bool = False, outside: bool) -> Attempt:
         not_begun: Attempt = {} if new else {"call": call}
@@ -224,6 +230,8 @@ class Flight:
         if result.doubt:
             return {"call": await doubtful(call, result, self.run.services)}
         attempt: Attempt = {"call": call, "done": [call["name"]] if result.ok else []}
+        if result.ok and (origins := list(self.judge.met(call, result.text))):
+            attempt["origins"] = origins
         outside = outside or result.untrusted  # a tool may repeat what it was given
         if outside:
             cleaned = await sanitized(raw_of(call, result))

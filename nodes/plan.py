@@ -15,6 +15,8 @@ from graph.plan import MOST_REPLANS, Planned, Task, TaskResult
 from graph.state import State, request_id
 from nodes import prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
+from nodes.provenance import Judge, outside_read
+from nodes.wanted import read_request
 from services.admission import Room, estimated, excesses
 from services.budget import budget_of
 from services.plan_reader import Unreadable, read_plan, told
@@ -54,9 +56,14 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         why = "no plan was admitted: " + "; ".join(found.faults)
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
     update: dict[str, Any] = {**new, "planned_for": asked}
+    unread = not (outside_read(state) or any(one.get("outside") for one in ended.values()))
+    judge = Judge(state=state, tools=services.tools)
+    if not unread and judge.gates(one["tool"] for one in found.tasks):
+        update["wanted"] = await read_request(state, run, context, usage, budget)
     if found.tasks:
         failed = [name for name, result in ended.items() if result["stands"] == "failed"]
-        update["tasks"] = [*(one for one in tasks if one["id"] in ended), *found.tasks]
+        planned = [{**one, "unread": unread} for one in found.tasks]
+        update["tasks"] = [*(one for one in tasks if one["id"] in ended), *planned]
         update |= {"results": ended} if ended else {}  # whoever follows the run is told which are not new
         update |= {"dropped": dropped} if dropped else {}
         update |= {"replanned": failed, "replans": known.get("replans", 0) + 1 if failed else 0}

@@ -13,7 +13,9 @@ from graph.state import Call, State, Usage
 from nodes import faults, prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from nodes.call_ids import with_fresh_call_ids
+from nodes.provenance import Judge
 from nodes.sort_calls import sort_calls
+from nodes.wanted import read_request
 from services.budget import budget_of, no_room_for_calls
 from services.totals import before
 
@@ -32,10 +34,15 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return {**new_run(state), **await asking.ended(none)}
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
-    calls, refusals = await sort_calls(message, services.tools, usage, context)
+    judge, read = Judge(state=state, tools=services.tools), None
+    if judge.needs_reading(call["name"] for call in message.tool_calls):
+        read = await read_request(state, run, context, usage, budget)
+        judge = Judge(state={**state, "wanted": read}, tools=services.tools)
+    calls, refusals = await sort_calls(message, services.tools, usage, context, judge)
     usage["strikes"] = 0 if calls or not message.tool_calls else usage["strikes"] + 1
     faults.note_repetition(usage, message, state["messages"])
     update: dict[str, Any] = {"messages": [message, *refusals], "calls": calls}
+    update |= {"wanted": read} if read else {}
     update |= _ending(message, calls, usage, context)
     try:
         update["usage"] = await budget.close(tool_calls=0 if update.get("outcome") else len(calls))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from graph.context import Services
 from graph.state import RISKS, Call, Risk
 from graph.tools import Assessment, Step, ToolResult, Tools
+from nodes.pinned import NOT_PEOPLE
+from nodes.provenance import Judge
 
 REASON_CHARS = 300
 """What a person is shown of why a call is in doubt, in characters."""
 
 
 async def allowed(
-    ready: list[Call], services: Services, thread_id: str
+    ready: list[Call], services: Services, thread_id: str, judge: Judge
 ) -> tuple[list[Call], list[Call], dict[str, str]]:
     """(those that may run, those that must be asked about, why one of the first can't), whatever the state says.
 
@@ -35,10 +37,13 @@ async def allowed(
             continue
         if found.error:
             faults[call["id"]] = found.error
-        if found.error or found.risk == "low" or (row and allowed and not _above(found.risk, row.risk)):
+        # A person saw each value, and may have written it; a deadline has seen nothing.
+        seen = row is not None and row.decided_by not in NOT_PEOPLE
+        risk, reason = (found.risk, found.reason) if seen else judge.raised(call["name"], found)
+        if found.error or risk == "low" or (row and allowed and not _above(risk, row.risk)):
             may_run.append(call)
         else:
-            held.append({**call, "risk": found.risk, "reason": found.reason, "status": "ask"})
+            held.append({**call, "risk": risk, "reason": reason, "status": "ask"})
     return may_run, held, faults
 
 

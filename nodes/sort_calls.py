@@ -10,12 +10,13 @@ from graph.context import Context, limits_by_tool
 from graph.state import Call, Usage
 from graph.tools import Tools
 from nodes import faults
+from nodes.provenance import Judge
 
 OVER = "{name} may be called {limit} times in a run, and was: go on without it"
 
 
 async def sort_calls(
-    message: AIMessage, tools: Tools, usage: Usage, context: Context
+    message: AIMessage, tools: Tools, usage: Usage, context: Context, judge: Judge
 ) -> tuple[list[Call], list[ToolMessage]]:
     """The calls that may run or wait, and the answers to those that can't run at all, each counted."""
     limits = limits_by_tool(context.tool_limits)
@@ -34,14 +35,15 @@ async def sort_calls(
             refusals.append(ToolMessage(refused, tool_call_id=call_id, name=name, id=f"r-{call_id}", status="error"))
             continue
         made[name] += 1
+        risk, reason = judge.raised(name, found)
         calls.append(
             Call(
                 id=call_id,
                 name=name,
                 args=found.args,
-                risk=found.risk,
-                reason=found.reason,
-                status="ready" if found.risk == "low" else "ask",
+                risk=risk,
+                reason=reason,
+                status="ready" if risk == "low" else "ask",
             )
         )
     return calls, refusals

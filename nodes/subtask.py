@@ -23,6 +23,7 @@ from nodes.caps import Caps
 from nodes.cutting import shortened
 from nodes.folding import too_long
 from nodes.openable import handles_in
+from nodes.provenance import Judge
 from nodes.results import message_of, raw_of
 from nodes.room import room_of
 from nodes.sanitize import sanitized
@@ -36,6 +37,7 @@ from services.relevance import cut
 from services.subtask import Subtask, read_subtask
 
 ONLY_READS = "{name} is not for a sub-task: it only reads"
+NOT_OURS = "{name} is not for a sub-task here: {why}"
 SHOWN_CHARS = 12_000
 """Most of the results that a request refers to, together."""
 OVER = "this sub-task may make {limit} calls, and did: answer with what you have"
@@ -55,6 +57,8 @@ class Agent:
     budget: RunBudget
     slots: Slots
     caps: Caps
+    judge: Judge
+    """Of where arguments come from: reads that let data out are judged, too."""
     passes: int = 0
     made: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -153,6 +157,9 @@ class Agent:
         found = await tools.assess(call["name"], call["args"])
         if found.error or found.risk != "low" or not self._only_reads(call["name"]):
             return _refused(call, found.error or ONLY_READS.format(name=call["name"]))
+        risk, reason = self.judge.raised(call["name"], found)
+        if risk != "low":  # nobody can be asked in here
+            return _refused(call, NOT_OURS.format(name=call["name"], why=reason))
         if (limit := self.caps.take(call["name"], found.max_calls)) is not None:
             return _refused(call, OVER_IN_RUN.format(name=call["name"], limit=limit))
         allowed = Call(id=call["id"] or "", name=call["name"], args=found.args, risk="low", reason="", status="ready")
@@ -165,6 +172,7 @@ class Agent:
             self.done.append(call["name"])
         if not result.untrusted:
             return message_of(allowed, result)
+        self.judge.outside = True
         cleaned = await sanitized(raw_of(allowed, result))
         self.findings += cleaned.findings
         return cleaned.message

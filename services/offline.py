@@ -21,6 +21,7 @@ from services.offline_purchase import purchase, purchase_tasks
 from services.offline_reading import Seen, Step, seen_in
 from services.offline_requests import REQUESTS, calls_for, simple
 from services.plan_reader import PLAN
+from services.request_reading import read_by_words
 from services.script_file import Tokens
 from services.streamed import chunks_of, estimated_usage
 
@@ -66,8 +67,9 @@ class OfflineModel(BaseChatModel):
 
     def foretold(self, messages: Sequence[BaseMessage], **told: Any) -> Tokens:
         """What the reply will count as. Which tools are offered can only make it shorter or a sentence long."""
-        step = _step(messages, str(told.get("role")))
-        usage = estimated_usage(messages, _said(step))
+        role = str(told.get("role"))
+        said = read_by_words(messages) if role == "reader" else _said(_step(messages, role))
+        usage = estimated_usage(messages, said)
         return Tokens(input_tokens=usage["input_tokens"], output_tokens=max(usage["output_tokens"], CANT_GO_ON))
 
     def _generate(
@@ -106,6 +108,10 @@ def _reply(
     tools: Sequence[dict[str, Any]] = (),
     **_options: Any,
 ) -> AIMessage:
+    if role == "reader":
+        read = read_by_words(messages)
+        read.usage_metadata = estimated_usage(messages, read)
+        return read
     offered = {tool["function"]["name"] for tool in tools}
     step = _step(messages, role)
     if missing := sorted({name for name, _ in step.calls} - offered):

@@ -85,6 +85,7 @@ class Script(_Part):
     extractor: tuple[Turn, ...] = ()
     judge: tuple[Turn, ...] = ()
     summarizer: tuple[Turn, ...] = ()
+    reader: tuple[Turn, ...] = ()
 
 
 def read_script(file: Path) -> Script:

@@ -19,8 +19,12 @@ from langchain_core.tools import BaseTool
 
 from graph.models import Role
 from services.digest import digest
+from services.request_reading import read_by_words
 from services.script_file import RawCall, Script, Tokens, Turn, read_script
 from services.streamed import chunks_of, estimated_usage, fault_of, marking_broken_arguments
+
+BY_RULE: tuple[Role, ...] = ("summarizer", "reader")
+"""Roles that need no script: what they say of a text follows by a rule."""
 
 TOLD = {
     "rate_limit": "429, too many requests",
@@ -87,7 +91,7 @@ class ScriptedModel(BaseChatModel):
     ) -> ChatResult:
         number, turn = self._turn(messages, **options)
         time.sleep(turn.delay_s if turn else 0)
-        return _result(self._reply(number, turn, messages))
+        return _result(self._reply(number, turn, messages, **options))
 
     async def _agenerate(
         self,
@@ -99,7 +103,7 @@ class ScriptedModel(BaseChatModel):
         number, turn = self._turn(messages, **options)
         if turn and turn.delay_s:
             await asyncio.sleep(turn.delay_s)
-        return _result(self._reply(number, turn, messages))
+        return _result(self._reply(number, turn, messages, **options))
 
     async def _astream(
         self,
@@ -111,7 +115,7 @@ class ScriptedModel(BaseChatModel):
         number, turn = self._turn(messages, **options)
         if turn and turn.delay_s:
             await asyncio.sleep(turn.delay_s)
-        reply = self._reply(number, turn, messages)
+        reply = self._reply(number, turn, messages, **options)
 
         async def pieces() -> AsyncIterator[ChatGenerationChunk]:
             for chunk in chunks_of(reply):
@@ -128,7 +132,7 @@ class ScriptedModel(BaseChatModel):
             return Tokens()
         if turn and turn.error in TOLD:
             return turn.usage or Tokens()
-        usage = self._reply(number, turn, messages).usage_metadata
+        usage = self._reply(number, turn, messages, **told).usage_metadata
         assert usage is not None  # noqa: S101 - every reply has some
         return Tokens(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])
 
@@ -141,28 +145,37 @@ class ScriptedModel(BaseChatModel):
         subtask: str = "",
         **_options: Any,
     ) -> tuple[int, Turn | None]:
-        """The turn to play; None when the summarizer has no script and makes a digest."""
+        """The turn to play; None when the summarizer or the reader has no script and goes by a rule."""
         lists = {
             "agent": self.script.turns,
             "planner": self.script.planner,
             "summarizer": self.script.summarizer,
             "subtask": self.script.subtasks.get(subtask, ()),
+            "reader": self.script.reader,
         }
         turns = lists[role]
-        if role == "summarizer" and not turns:
+        if role in BY_RULE and not turns:
             return 0, None
         if turn is None:
             turn = sum(isinstance(message, AIMessage) for message in messages)
-        if role == "summarizer":
-            turn = min(
-                turn, len(turns) - 1
-            )  # how often a run folds follows from sizes: the last entry stands for the rest
+        if role in BY_RULE:  # how often a run folds follows from sizes: the last entry stands for the rest
+            turn = min(turn, len(turns) - 1)
         if turn >= len(turns):
             raise ScriptOver(len(turns), turn + 1, role=role)
         return turn, turns[turn]
 
-    def _reply(self, number: int, turn: Turn | None, messages: Sequence[BaseMessage]) -> AIMessage:
-        if turn is None:
+    def _reply(
+        self,
+        number: int,
+        turn: Turn | None,
+        messages: Sequence[BaseMessage],
+        *,
+        role: Role = "agent",
+        **_options: Any,
+    ) -> AIMessage:
+        if turn is None and role == "reader":
+            reply = read_by_words(messages)
+        elif turn is None:
             reply = AIMessage(digest(messages), response_metadata={"finish_reason": "stop"})
         elif turn.error in TOLD:
             raise ScriptedFailure(turn.error, turn.usage)

@@ -71,6 +71,17 @@ class Marks:
     host: Host | None = None
     """Which machine a call asks: of those of a run, few ask the same one together."""
     raise_risk: RaiseRisk | None = None
+    content: tuple[str, ...] = ()
+    """Arguments that are only read by whoever gets them, such as a subject or a body. All others carry authority: they
+    say who gets what, and must be shown to come from somebody we trust."""
+    records: tuple[str, ...] = ()
+    """Arguments that name a record by its id: only a lookup of ours, or an effect, can have given it."""
+    structured: bool = False
+    """Its result is data whose shape is ours, whoever wrote the texts in it: JSON, never a stranger's text as it is."""
+    trusted_fields: tuple[str, ...] = ()
+    """Fields of a structured result that nobody outside writes, though its output is untrusted."""
+    exits: bool = False
+    """A read whose arguments leave the house, such as the address of a page: looked at as those of an effect."""
     source: str = "builtin"
 
     def __post_init__(self) -> None:
@@ -155,6 +166,11 @@ def tool(  # noqa: PLR0913 - one keyword a mark
     at_once: int | None = None,
     host: Host | None = None,
     raise_risk: RaiseRisk | None = None,
+    content: tuple[str, ...] = (),
+    records: tuple[str, ...] = (),
+    structured: bool = False,
+    trusted_fields: tuple[str, ...] = (),
+    exits: bool = False,
 ) -> Callable[[Callable[..., Any]], BaseTool]:
     """Turn a function into a LangChain tool with marks; its docstring is what the model reads.
 
@@ -180,6 +196,11 @@ def tool(  # noqa: PLR0913 - one keyword a mark
                 at_once=at_once,
                 host=host,
                 raise_risk=raise_risk,
+                content=content,
+                records=records,
+                structured=structured,
+                trusted_fields=trusted_fields,
+                exits=exits,
             )
         }
         return made

@@ -12,7 +12,7 @@ from checkpoints.ledger import Intent, Ledger, storable
 from checkpoints.seen import Seen
 from graph.results import NothingKept, Results
 from graph.state import Call
-from graph.tools import Assessment, Step, ToolResult
+from graph.tools import Assessment, Step, ToolResult, Trust
 from services.endpoints import Endpoints
 from tools.attempt import Attempts, whole_of
 from tools.base import marks_of
@@ -56,6 +56,10 @@ class Executor:
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
         """See `graph.tools.Tools.bounds`."""
         return self._box.bounds(name, args)
+
+    def trust(self, name: str) -> Trust:
+        """See `graph.tools.Tools.trust`."""
+        return self._box.trust(name)
 
     async def run(self, call: Call, step: Step, *, occurrence: int) -> ToolResult:
         """See `graph.tools.Tools.run`."""

@@ -31,7 +31,13 @@ async def read_file(path: str, context: Injected) -> str:
     return await asyncio.to_thread(paths.read_text, context.workspace, path)
 
 
-@tool(risk="medium", untrusted_output=False, idempotent=True, reason="changes a file of the workspace")
+@tool(
+    risk="medium",
+    untrusted_output=False,
+    idempotent=True,
+    reason="changes a file of the workspace",
+    content=("text",),
+)
 async def write_file(path: str, text: str, context: Injected) -> str:
     """Write a text file of the workspace; an existing one is replaced.
 

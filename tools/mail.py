@@ -73,6 +73,7 @@ async def _was_sent(to: str, subject: str, body: str, context: ToolContext) -> s
     verify=_was_sent,
     reason="sends mail in your name",
     raise_risk=_many_recipients,
+    content=("subject", "body"),
 )
 def send_email(to: str, subject: str, body: str, context: Injected) -> str:
     """Send one mail.

@@ -8,7 +8,7 @@ from graph.errors import ToolFailed
 from tools.base import tool
 
 
-@tool(risk="critical", untrusted_output=False, idempotent=False, reason="deletes records for good")
+@tool(risk="critical", untrusted_output=False, idempotent=False, reason="deletes records for good", records=("ids",))
 async def delete_records(table: str, ids: list[int | str]) -> Never:
     """Ask a person to delete records. The agent never deletes anything itself.
 
@@ -19,7 +19,13 @@ async def delete_records(table: str, ids: list[int | str]) -> Never:
     raise ToolFailed(f"a person deletes records ({len(ids)} of {table}), not the agent")
 
 
-@tool(risk="critical", untrusted_output=False, idempotent=False, reason="writes to many people at once")
+@tool(
+    risk="critical",
+    untrusted_output=False,
+    idempotent=False,
+    reason="writes to many people at once",
+    content=("subject", "body"),
+)
 async def send_bulk_email(to: list[str], subject: str, body: str) -> Never:  # noqa: ARG001 - shown to the person
     """Ask a person to send one mail to many people. The agent never does so itself.
 

@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
 from graph.errors import BadSetting
-from graph.tools import Assessment
+from graph.tools import Assessment, Trust
 from services.policy import Declared, Policy
 from tools import arguments
 from tools.base import CONTEXT, Lookup, Marks, marks_of
@@ -92,6 +92,20 @@ class ToolBox:
             return None
         canonical = json.dumps([name, arguments.canonical(dict(args))], sort_keys=True, ensure_ascii=True, default=str)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def trust(self, name: str) -> Trust:
+        """See `graph.tools.Tools.trust`."""
+        if name not in self._tools:
+            return Trust()
+        marks = self.marks(name)
+        return Trust(
+            untrusted=marks.untrusted_output,
+            gated=marks.effect or marks.exits,
+            content=marks.content,
+            records=marks.records,
+            structured=marks.structured,
+            fields=marks.trusted_fields,
+        )
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
         """See `graph.tools.Tools.bounds`. A tool that can't tell its host counts as one host."""

@@ -40,7 +40,7 @@ def _host(args: Mapping[str, Any]) -> str:
     return httpx.URL(str(args["url"])).host
 
 
-@tool(risk="low", untrusted_output=True, idempotent=True, host=_host)
+@tool(risk="low", untrusted_output=True, idempotent=True, host=_host, exits=True)
 async def fetch_url(url: str, context: Injected) -> str:  # noqa: ARG001 - every tool may have it
     """Fetch a web page or text file from the public internet.
 

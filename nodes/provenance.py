@@ -1,0 +1,202 @@
+"""Whether the arguments of a call are shown to come from somebody we trust; what can't be shown asks a person.
+
+Only once something from outside was read: before that nobody but the people of the thread could have had a say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+from graph.plan import TaskResult
+from graph.provenance import Origin
+from graph.state import RISKS, Call, Risk, State, request_id
+from graph.tools import Assessment, Tools, Trust
+from nodes.notices import is_notice
+from services.cleaning import is_wrapped
+from services.provenance import Bound, Source, Trusted
+
+REQUEST = "the request"
+SHOWN_CHARS = 60
+"""Of a value that a reason names."""
+
+ID_FIELDS = ("id", "id_", "key", "number")
+"""Fields that name a record by themselves; others that do end in _id."""
+
+NOT_WANTED = "the request asks for no {tool}"
+ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
+
+
+def outside_read(state: State) -> bool:
+    """Whether anything a stranger wrote may have reached the model on this thread."""
+    if state.get("summary") or state.get("facts"):  # what was folded may have come from outside
+        return True
+    return any(isinstance(one, ToolMessage) and is_wrapped(str(one.text)) for one in state["messages"])
+
+
+@dataclass(kw_only=True)
+class Judge:
+    """Judges the calls of one step, by the state it began with."""
+
+    state: State
+    tools: Tools
+    content: Risk = "medium"
+    """Tier of a call whose content a stranger may have had a hand in."""
+    _read: list[Source] = field(default_factory=list)
+    """What trusted tools gave since."""
+    _origins: list[Origin] = field(default_factory=list)
+    _begun: Counter[str] = field(default_factory=Counter)
+    """Calls of this step by tool, that were found to be asked for."""
+
+    @cached_property
+    def outside(self) -> bool:
+        """See `outside_read`."""
+        return outside_read(self.state)
+
+    @cached_property
+    def trusted(self) -> Trusted:
+        """All that values may come from."""
+        origins = [*(self.state.get("origins") or []), *self._origins]
+        sources = [*sources_of(self.state, self.tools), *self._read, *_fields(origins)]
+        return Trusted(
+            sources, [Bound(value=one["text"], tool=one["tool"]) for one in origins if one["kind"] == "record"]
+        )
+
+    def take_in(self, tool: str, result: TaskResult, origins: Sequence[Origin]) -> None:
+        """Something was read since the step began."""
+        trust = self.tools.trust(tool)
+        if result.get("outside"):
+            self.outside = True
+        elif not (trust.untrusted or trust.gated) and result["stands"] == "done":
+            self._read.append(Source(name=tool, text=result["text"]))
+        self._origins += origins
+        self.__dict__.pop("trusted", None)
+
+    def needs_reading(self, names: Iterable[str]) -> bool:
+        """Whether one of these calls is judged by what the request asks for, and the request was not read yet."""
+        wanted = self.state.get("wanted")
+        read = wanted is not None and wanted["request"] == request_id(self.state["messages"])
+        return not read and self.gates(names) and self.outside
+
+    def gates(self, names: Iterable[str]) -> bool:
+        """Whether one of these tools changes something or lets data out."""
+        return any(self.tools.trust(name).gated for name in names)
+
+    def raised(self, name: str, found: Assessment, *, planned: Mapping[str, Any] | None = None) -> tuple[Risk, str]:
+        """The call's tier and its reasons, with what can't be shown of it.
+
+        `planned`: its arguments as a plan has them that was made before anything from outside was read.
+        """
+        trust = self.tools.trust(name)
+        if not (self.outside and trust.gated) or found.error:
+            return found.risk, found.reason
+        tiers: list[tuple[Risk, str]] = [(found.risk, found.reason)]
+        if why := self._beyond(name, in_plan=planned is not None):
+            tiers.append(("high", why))
+        for argument, value in found.args.items():
+            if planned is not None and argument in planned and planned[argument] == value:
+                continue
+            if self._origin(argument, value, name, trust) is not None:
+                continue
+            tier: Risk = self.content if argument in trust.content else "high"
+            tiers.append((tier, f"{argument} {_shown(value)} is not from you"))
+        self._begun[name] += 1
+        risk = max((tier for tier, _ in tiers), key=RISKS.index)
+        return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
+
+    def met(self, call: Call, text: str) -> Iterator[Origin]:
+        """What of a call's result later arguments may come from."""
+        trust = self.tools.trust(call["name"])
+        data = _data(text) if trust.structured else None
+        records = [one for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict)]
+        for record in records:
+            for name in trust.fields:
+                for value in _values(record.get(name)):
+                    yield Origin(kind="field", tool=call["name"], text=value)
+        if len(records) == 1 and (trust.gated or self._asked_by_us(call["args"])):
+            for name, value in records[0].items():
+                if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
+                    yield Origin(kind="record", tool=call["name"], text=str(value))
+
+    def _asked_by_us(self, args: Mapping[str, Any]) -> bool:
+        """Whether a lookup's words are ours: then its one hit is what was meant."""
+        asked = [value for value in args.values() if value not in (None, "", [], {})]
+        return bool(asked) and (not self.outside or self.trusted.origin(asked) is not None)
+
+    def _origin(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
+        if argument in trust.records:
+            values = value if isinstance(value, list) else [value]
+            found = [self.trusted.record(one, name, argument) for one in values if one is not None]
+            return None if None in found else "records"
+        if value is True:
+            return self.trusted.flag(argument)
+        return self.trusted.origin(value)
+
+    def _beyond(self, name: str, *, in_plan: bool) -> str | None:
+        """Why a call is not among those the request asks for."""
+        if in_plan:
+            return None
+        wanted = self.state.get("wanted")
+        calls = wanted["calls"] if wanted and wanted["request"] == request_id(self.state["messages"]) else {}
+        count = calls.get(name, 0)
+        made = (self.state["usage"]["done"].get(name, 0) if "usage" in self.state else 0) + self._begun[name]
+        if made < count:
+            return None
+        return ONCE_MORE.format(tool=name, count=count, made=made) if count else NOT_WANTED.format(tool=name)
+
+
+def sources_of(state: State, tools: Tools) -> Iterator[Source]:
+    """The texts of a history that are trusted: people's words, and what trusted reads gave to trusted arguments.
+
+    A read may repeat what it was asked, so one that was asked in words of unknown origin proves nothing.
+    """
+    known: list[Source] = []
+    calls: dict[str, Mapping[str, Any]] = {}
+    outside = bool(state.get("summary"))
+    for message in state["messages"]:
+        if isinstance(message, HumanMessage):
+            known.append(Source(name=REQUEST, text=str(message.text)))
+        elif isinstance(message, AIMessage) and not is_notice(message):
+            calls |= {call["id"] or "": call["args"] for call in message.tool_calls}
+        elif isinstance(message, ToolMessage):
+            if is_wrapped(str(message.text)):
+                outside = True
+                continue
+            trust = tools.trust(str(message.name))
+            if trust.untrusted or trust.gated or message.status != "success":
+                continue
+            args = calls.get(message.tool_call_id, {})
+            if not outside or Trusted(known).origin(dict(args)) is not None:
+                known.append(Source(name=str(message.name), text=str(message.text)))
+    yield from known
+
+
+def _fields(origins: Sequence[Origin]) -> Iterator[Source]:
+    return (Source(name=one["tool"], text=one["text"]) for one in origins if one["kind"] == "field")
+
+
+def _values(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for one in value:
+            yield from _values(one)
+    elif value is not None and not isinstance(value, dict):
+        yield str(value)
+
+
+def _data(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    plain = " ".join(text.split())
+    return repr(plain if len(plain) <= SHOWN_CHARS else plain[: SHOWN_CHARS - 1] + "…")

@@ -1,0 +1,168 @@
+"""Where a value comes from: what a person said, a source we trust, an effect of ours. What can't be shown is no one's.
+
+Pure. A value is looked for in trusted texts, never in untrusted ones: what a stranger rewrote, reversed or split is not
+found either way, and what is not found asks a person.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from services.moments import Moments, moments_in
+
+_MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
+_WORDS = re.compile(r"[^\W_]+(?:[.@:/+%&=?#'_-]+[^\W_]+)*")
+"""What stands together without a space: an address, a link, an id and a hyphenated word count as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A text that is trusted, and what to call it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """An id that a lookup gave as its one hit, or that an effect of ours made."""
+
+    value: str
+    tool: str
+
+
+class Trusted:
+    """All that values may come from."""
+
+    def __init__(self, sources: Sequence[Source], bound: Sequence[Bound] = ()) -> None:
+        self._sources = sources
+        self._bound = bound
+        self._texts = [(source.name, _run(source.text)) for source in sources]
+        self._moments: list[tuple[str, Moments]] = [(source.name, moments_in(source.text)) for source in sources]
+        self._all = moments_in("\n".join(source.text for source in sources))
+
+    def origin(self, value: Any) -> str | None:
+        """The name of the source a value comes from; None when it can't be shown. Nothing comes from anywhere."""
+        match value:
+            case None | False | "" | [] | {}:
+                return "nothing"
+            case True:
+                return None
+            case int() | float() | Decimal():
+                return self._number(value)
+            case str():
+                return self._text(value)
+            case Mapping():
+                return self._each(value.values())
+            case _:
+                return self._each(value) if isinstance(value, Iterable) else None
+
+    def record(self, value: Any, tool: str, argument: str) -> str | None:
+        """The same of a record's id: only what a lookup of the same kind of record bound, or an effect of ours made."""
+        kinds = _kinds(argument, tool)
+        for one in self._bound:
+            if one.value == str(value) and kinds & _nouns(one.tool):
+                return one.tool
+        return None
+
+    def flag(self, argument: str) -> str | None:
+        """Where a switch that is on was asked for: by its name."""
+        return next((name for name, text in self._texts if _within(_run(argument.replace("_", " ")), text)), None)
+
+    def _each(self, values: Iterable[Any]) -> str | None:
+        found = [self.origin(value) for value in values]
+        return None if None in found else next(iter(found), "nothing")
+
+    def _number(self, value: float | Decimal) -> str | None:
+        try:
+            wanted = Decimal(str(value))
+        except InvalidOperation:
+            return None
+        return next((name for name, said in self._moments if wanted in said.numbers), None)
+
+    def _text(self, value: str) -> str | None:
+        if moment := _moment(value):
+            return self._at(moment, whole_day=len(value.strip()) == len("2024-05-19"))
+        run = _run(value)
+        if not run:
+            return "nothing" if not value.strip() else None
+        return next((name for name, text in self._texts if _within(run, text)), None)
+
+    def _at(self, moment: datetime, *, whole_day: bool) -> str | None:
+        for name, said in self._moments:
+            if not said.names(moment.date()):
+                continue
+            if whole_day or moment.time() in said.times or _ends(moment, said):
+                return name
+        return None
+
+
+def _ends(moment: datetime, said: Moments) -> bool:
+    """Whether it is a time that was said and a length that was said later; midnight to midnight is a whole day."""
+    if moment.time() in (time(0), time(23, 59)):
+        return not said.times
+    starts = [datetime.combine(moment.date(), at) for at in said.times]
+    return any(start + length == moment for start in starts for length in said.lengths)
+
+
+def _moment(value: str) -> datetime | None:
+    found = _MOMENT.fullmatch(value.strip())
+    if not found:
+        return None
+    try:
+        return datetime(*(int(part or 0) for part in found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 - as written
+    except ValueError:
+        return None
+
+
+def _run(text: str) -> tuple[str, ...]:
+    """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return tuple(_WORDS.findall(plain))
+
+
+def _within(run: Sequence[str], text: Sequence[str]) -> bool:
+    width = len(run)
+    return any(text[at : at + width] == run for at in range(len(text) - width + 1))
+
+
+def _nouns(name: str) -> set[str]:
+    return {part.rstrip("s") for part in re.split(r"[^a-z]+", name.casefold()) if part}
+
+
+_VERBS = {
+    "get",
+    "list",
+    "search",
+    "find",
+    "read",
+    "delete",
+    "update",
+    "create",
+    "add",
+    "cancel",
+    "reschedule",
+    "share",
+    "append",
+    "send",
+    "by",
+    "to",
+    "all",
+    "id",
+    "name",
+    "query",
+    "the",
+    "new",
+}
+
+
+def _kinds(argument: str, tool: str) -> set[str]:
+    """Which kind of record an argument names: by its own name, else by its tool's."""
+    of_argument = _nouns(argument) - _VERBS - {""}
+    return of_argument or (_nouns(tool) - _VERBS)
