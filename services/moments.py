@@ -23,7 +23,7 @@ MONTHS = (
     "december",
 )
 _MONTH = "|".join(f"{name}|{name[:3]}" for name in MONTHS) + "|sept"
-_WORDS = {
+_WORDS: dict[str, Decimal | int] = {
     "a": 1,
     "an": 1,
     "one": 1,
