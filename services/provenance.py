@@ -17,6 +17,7 @@ from typing import Any
 from services.moments import Moments, moments_in
 
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
+_DIGITS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
 _WORDS = re.compile(r"[^\W_]+(?:[.@:/+%&=?#'_-]+[^\W_]+)*")
 """What stands together without a space: an address, a link, an id and a hyphenated word count as one."""
 
@@ -50,7 +51,7 @@ class Trusted:
     def origin(self, value: Any) -> str | None:
         """The name of the source a value comes from; None when it can't be shown. Nothing comes from anywhere."""
         match value:
-            case None | False | "" | [] | {}:
+            case None | False:
                 return "nothing"
             case True:
                 return None
@@ -92,6 +93,9 @@ class Trusted:
         run = _run(value)
         if not run:
             return "nothing" if not value.strip() else None
+        # "June 13" has no 13 of its own.
+        if _DIGITS.fullmatch(value.strip()) and self._number(Decimal(value.strip())) is None:
+            return None
         return next((name for name, text in self._texts if _within(run, text)), None)
 
     def _at(self, moment: datetime, *, whole_day: bool) -> str | None:

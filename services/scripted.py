@@ -91,7 +91,7 @@ class ScriptedModel(BaseChatModel):
     ) -> ChatResult:
         number, turn = self._turn(messages, **options)
         time.sleep(turn.delay_s if turn else 0)
-        return _result(self._reply(number, turn, messages, **options))
+        return _result(self._reply(number, turn, messages, options.get("role")))
 
     async def _agenerate(
         self,
@@ -103,7 +103,7 @@ class ScriptedModel(BaseChatModel):
         number, turn = self._turn(messages, **options)
         if turn and turn.delay_s:
             await asyncio.sleep(turn.delay_s)
-        return _result(self._reply(number, turn, messages, **options))
+        return _result(self._reply(number, turn, messages, options.get("role")))
 
     async def _astream(
         self,
@@ -115,7 +115,7 @@ class ScriptedModel(BaseChatModel):
         number, turn = self._turn(messages, **options)
         if turn and turn.delay_s:
             await asyncio.sleep(turn.delay_s)
-        reply = self._reply(number, turn, messages, **options)
+        reply = self._reply(number, turn, messages, options.get("role"))
 
         async def pieces() -> AsyncIterator[ChatGenerationChunk]:
             for chunk in chunks_of(reply):
@@ -132,7 +132,7 @@ class ScriptedModel(BaseChatModel):
             return Tokens()
         if turn and turn.error in TOLD:
             return turn.usage or Tokens()
-        usage = self._reply(number, turn, messages, **told).usage_metadata
+        usage = self._reply(number, turn, messages, told.get("role")).usage_metadata
         assert usage is not None  # noqa: S101 - every reply has some
         return Tokens(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])
 
@@ -169,9 +169,7 @@ class ScriptedModel(BaseChatModel):
         number: int,
         turn: Turn | None,
         messages: Sequence[BaseMessage],
-        *,
-        role: Role = "agent",
-        **_options: Any,
+        role: Role | None,
     ) -> AIMessage:
         if turn is None and role == "reader":
             reply = read_by_words(messages)
