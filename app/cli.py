@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from app.cli_approvals import approvals_app
 from app.cli_audit import audit
 from app.cli_chaos import chaos
+from app.cli_mcp import mcp_app
 from app.cli_tokens import tokens_app
 from app.cli_worker import worker
 from app.session import AsJson, context_of, emit, finish, with_services
@@ -32,6 +33,7 @@ INTERRUPTED = 130
 
 cli.add_typer(approvals_app, name="approvals")
 cli.add_typer(tokens_app, name="token")
+cli.add_typer(mcp_app, name="mcp")
 cli.command()(chaos)
 cli.command()(worker)
 cli.command()(audit)
@@ -252,15 +254,10 @@ def tools(as_json: AsJson = False) -> None:
     RISK is the tier in force: the one a tool declares, or the higher one of BALLAST_POLICY. A call's arguments may
     raise it further; nothing lowers it.
     """
+    from app.listing import listing
     from app.show import table
-    from services import settings
-    from tools import office
 
-    emit(
-        office.toolbox(settings.load().policy).listing(),
-        as_json,
-        table("name", "risk", "untrusted_output", "idempotent", "source"),
-    )
+    emit(listing(), as_json, table("name", "risk", "untrusted_output", "idempotent", "source"))
 
 
 @cli.command()

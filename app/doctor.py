@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from app.cli_mcp import standing as standing_of_servers
 from app.lifespan import Opened
 from app.standing import standing
 from graph.durable import check_tool_limits
@@ -53,6 +54,7 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("tool limits", limits, ok=limited),
         _row("rates", _rates(settings.rates)),
         _row("policy", _policy(settings.policy)),
+        await _mcp(opened),
         _row("redis", "ok: answers" if settings.redis_url else "not set: breakers and rates are this process's own"),
         _row("workspace", f"ok: {workspace}" if there else f"no folder {workspace}: set BALLAST_WORKSPACE", ok=there),
         _row("notifications", _told(settings)),
@@ -60,6 +62,12 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("sign-in", await standing(opened)),
         await _issuer(opened),
     ]
+
+
+async def _mcp(opened: Opened) -> dict[str, Any]:
+    """Asks every server: one that lists anything but what was approved is cut off here, too."""
+    well, told = standing_of_servers(await opened.mcp.examine())
+    return _row("mcp", told, ok=well)
 
 
 async def _issuer(opened: Opened) -> dict[str, Any]:

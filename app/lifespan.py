@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.tools import BaseTool
 from psycopg_pool import AsyncConnectionPool
 
 from checkpoints import embedded
@@ -16,6 +17,7 @@ from checkpoints.audit import PostgresAudit
 from checkpoints.database import open_pool
 from checkpoints.jobs import Notices
 from checkpoints.ledger import Ledger
+from checkpoints.listings import PostgresListings
 from checkpoints.locks import ThreadLocks
 from checkpoints.migrate import migrate
 from checkpoints.owners import ThreadOwners
@@ -36,6 +38,7 @@ from services.settings import Settings
 from services.telemetry import open_telemetry
 from tools import office
 from tools.execute import Executor
+from tools.mcp import McpServers, open_servers
 from tools.registry import ToolBox
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ class Opened:
     tokens: PostgresTokens
     issuer: Issuer | None
     """Whose JSON web tokens are taken beside our own."""
+    box: ToolBox
+    mcp: McpServers
     models: ModelChain
     locks: ThreadLocks
     services: Services
@@ -84,8 +89,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
     chosen = settings
     if chosen is None:
         chosen = await asyncio.to_thread(environment.load)
-    box = office.toolbox(chosen.policy)
-    _check_rates(chosen.rates, box)
+    box = None if chosen.mcp.servers else _box(chosen)
     async with AsyncExitStack() as stack:
         telemetry = await stack.enter_async_context(open_telemetry())
         url = chosen.database_url
@@ -94,6 +98,8 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         serde = serializer(chosen.encryption_key)
         pool = await stack.enter_async_context(open_pool(url))
         await migrate(pool)
+        mcp = await stack.enter_async_context(open_servers(chosen.mcp, PostgresListings(pool)))
+        box = box or _box(chosen, mcp.tools())
         ledger, runs = Ledger(pool), PostgresRuns(pool)
         approvals = PostgresApprovals(pool, notices=_notices(chosen))
         declared = {f"tool:{name}": RateLimit(calls=n, seconds=s) for name, (n, s) in box.rates().items()}
@@ -130,10 +136,18 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             owners=ThreadOwners(pool),
             tokens=PostgresTokens(pool),
             issuer=_issuer(chosen),
+            box=box,
+            mcp=mcp,
             models=models,
             locks=locks,
             services=services,
         )
+
+
+def _box(settings: Settings, more: Sequence[BaseTool] = ()) -> ToolBox:
+    box = office.toolbox(settings.policy, more)
+    _check_rates(settings.rates, box)
+    return box
 
 
 def _issuer(settings: Settings) -> Issuer | None:

@@ -21,7 +21,10 @@
     |- NeverStarted                   an endpoint was not asked at all: `services/refusals.py`
     `- ToolFailed                     a tool could not do what was asked; the model is told why
        |- NotSent                     a mail did not go out: `tools/delivery.py`
+       |- CutOff                      an MCP server that lists other tools than were approved: `tools/mcp.py`
        `- ToolUnavailable             nothing was begun: the same call may be made again
+          |- ServerDown               an MCP server that can't be asked: `tools/mcp_link.py`
+          `- BadListing               one whose listing is not taken at all: `tools/mcp_listing.py`
 
 Each message is one line that names what to do next; `app/cli.py` prints it and exits with `exit_code`.
 """

@@ -24,6 +24,8 @@ from graph.context import LocalContext
 from graph.errors import BadSetting
 from services.addresses import parse_origins
 from services.issuers import IssuerSettings, check_issuer
+from services.mcp_file import Servers
+from services.mcp_file import load as load_mcp
 from services.policy import Policy
 from services.policy import load as load_policy
 from services.prices import Price, parse_prices
@@ -95,6 +97,10 @@ class Settings(LocalContext, ReceiverSettings, BaseSettings):
     )
     """What tightens the tools' tiers, and who may decide: a YAML file's name. It belongs to the process: no thread
     keeps it, and no client sets it."""
+    mcp: Annotated[Servers, NoDecode] = Field(
+        default_factory=Servers, validation_alias=AliasChoices("BALLAST_MCP"), repr=False
+    )
+    """MCP servers whose tools are offered once a person has approved them: a YAML file's name."""
     breaker_failures: int = Field(5, validation_alias=AliasChoices("BALLAST_BREAKER_FAILURES"), ge=1, le=1_000)
     """Failures in a row after which an endpoint is left alone."""
     breaker_seconds: float = Field(30.0, validation_alias=AliasChoices("BALLAST_BREAKER_SECONDS"), gt=0, le=3_600)
@@ -133,6 +139,11 @@ class Settings(LocalContext, ReceiverSettings, BaseSettings):
     @classmethod
     def _read_policy(cls, value: Any) -> Any:
         return load_policy(Path(value)) if isinstance(value, str | Path) else value
+
+    @field_validator("mcp", mode="before")
+    @classmethod
+    def _read_mcp(cls, value: Any) -> Any:
+        return load_mcp(Path(value)) if isinstance(value, str | Path) else value
 
     @field_validator("oidc_issuer")
     @classmethod

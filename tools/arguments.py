@@ -4,14 +4,53 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
 
 MAX_DEPTH = 50
 """Deepest nesting of arguments. Far beyond it hashing and storing them would fail half-way."""
+
+
+class Misfit(Exception):
+    """Arguments that do not fit: `told` has the place and the fault of each, the first ones first."""
+
+    def __init__(self, told: Sequence[tuple[tuple[int | str, ...], str]]) -> None:
+        self.told = told
+        super().__init__("; ".join(f"{'.'.join(map(str, where))}: {why}" if where else why for where, why in told))
+
+
+class Arguments(Protocol):
+    """What a tool takes."""
+
+    names: tuple[str, ...]
+
+    def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments, none of them unknown, validated and coerced, as JSON.
+
+        Raises:
+            Misfit: they do not fit.
+            Exception: whatever a tool's own validator raises.
+        """
+        ...
+
+
+class ModelArguments:
+    """By a pydantic model."""
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+        self.names = tuple(model.model_fields)
+
+    def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Arguments.fitted`."""
+        try:
+            return plain(self.model.model_validate(dict(given)))
+        except ValidationError as error:
+            raise Misfit([(one["loc"], one["msg"]) for one in error.errors()]) from error
 
 
 def plain(checked: BaseModel) -> dict[str, Any]:
@@ -20,8 +59,16 @@ def plain(checked: BaseModel) -> dict[str, Any]:
     Raises:
         TypeError, ValueError: JSON can't hold them, or they are nested too deep.
     """
-    values = {name: getattr(checked, name) for name in type(checked).model_fields}
-    made: dict[str, Any] = json.loads(json.dumps(values, default=_as_json, allow_nan=False))
+    return as_json({name: getattr(checked, name) for name in type(checked).model_fields})
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of arguments that need no model.
+
+    Raises:
+        TypeError, ValueError: see `plain`.
+    """
+    made: dict[str, Any] = json.loads(json.dumps(dict(values), default=_as_json, allow_nan=False))
     if _deeper(made, MAX_DEPTH):
         raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
     return made

@@ -22,6 +22,9 @@ CONTEXT = "context"
 MARKS = "ballast"
 """Key in a LangChain tool's `metadata` under which its marks are kept."""
 
+ARGUMENTS = "ballast_arguments"
+"""Key beside it for the `tools.arguments.Arguments` of a tool without a pydantic schema."""
+
 
 Raised = tuple[Risk, str] | None
 """A tier at least as high as the declared one, and the reason for it; None when the arguments raise nothing."""
@@ -83,6 +86,8 @@ class Marks:
     exits: bool = False
     """A read whose arguments leave the house, such as the address of a page: looked at as those of an effect."""
     source: str = "builtin"
+    gone: Callable[[], str | None] | None = None
+    """Told at any time: one line why the tool can't be called now, and what to do; None when it can."""
 
     def __post_init__(self) -> None:
         if self.risk not in RISKS:
@@ -96,6 +101,10 @@ class Marks:
     def effect(self) -> bool:
         """Whether the ledger records it: everything but low-risk, repeatable reads."""
         return not (self.risk == "low" and self.idempotent)
+
+    def why_gone(self) -> str | None:
+        """See `gone`."""
+        return self.gone() if self.gone else None
 
 
 class Lookup(Protocol):

@@ -87,8 +87,8 @@ class Calling:
         # Bare arguments, one of them called `type`, can be taken for a whole call. Without an id, no message is made.
         return await ainvoke(self._tool, ToolCall(type="tool_call", id=None, name=self._tool.name, args=given))
 
-    async def run(self, original: BaseTool, *args: Any, **kwargs: Any) -> Any:
-        """In the place of the tool's own `_arun`.
+    async def run(self, original: BaseTool, /, *args: Any, **kwargs: Any) -> Any:
+        """In the place of the tool's own `_arun`, whose arguments may have any name.
 
         Raises:
             Crashed: see there.

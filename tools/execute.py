@@ -36,7 +36,7 @@ class Executor:
         self._box, self._ledger, self._endpoints = box, ledger, endpoints
         self._results = results or NothingKept()
         self._lookup = Seen(ledger.connection)
-        self._tools = {tool.name: watched(tool) for tool in box.offered()}
+        self._tools = {tool.name: watched(tool) for tool in box.registered()}
         self._smtp_url = smtp_url.get_secret_value() if smtp_url else None
         self._left: dict[str, Calling] = {}
         """Attempts, by key, whose code still ran when they were given up."""

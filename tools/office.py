@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from langchain_core.tools import BaseTool
+
 from services.policy import Policy
 from tools.files import list_files, read_file, write_file
 from tools.mail import list_mail, read_mail, send_email
@@ -13,8 +17,8 @@ from tools.search import search_documents
 from tools.web import fetch_url
 
 
-def toolbox(policy: Policy | None = None) -> ToolBox:
-    """A new tool box with every built-in tool.
+def toolbox(policy: Policy | None = None, more: Sequence[BaseTool] = ()) -> ToolBox:
+    """A new tool box with every built-in tool, and `more` behind them.
 
     Raises:
         BadSetting: the policy does not fit them.
@@ -35,6 +39,7 @@ def toolbox(policy: Policy | None = None) -> ToolBox:
             delete_records,
             send_bulk_email,
             open_result,
+            *more,
         ],
         policy,
     )

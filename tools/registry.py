@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from graph.errors import BadSetting
 from graph.tools import Assessment, Trust
 from services.policy import Declared, Policy
 from tools import arguments
-from tools.base import CONTEXT, Lookup, Marks, marks_of
+from tools.arguments import Arguments, Misfit, ModelArguments
+from tools.base import ARGUMENTS, CONTEXT, Lookup, Marks, marks_of
 from tools.tiers import least, tier_of
 
 PER_HOST = 4
@@ -28,26 +29,30 @@ class ToolBox:
         """A policy that does not fit the tools, or would loosen one, is refused here.
 
         Raises:
-            BadSetting: see there; or two tools of one name, or one without a pydantic schema.
+            BadSetting: see there; or two tools of one name, or one without a schema of its arguments.
         """
         self._tools = {one.name: one for one in registered}
         if len(self._tools) != len(registered):
             names = [one.name for one in registered]
             twice = sorted({name for name in names if names.count(name) > 1})
             raise BadSetting(f"two tools are called {', '.join(twice)}: give each tool its own name")
-        self._offered = tuple(registered)
-        self._schemas = {name: _visible_schema(one) for name, one in self._tools.items()}
+        self._registered = tuple(registered)
+        self._arguments = {name: _arguments(one) for name, one in self._tools.items()}
         self._hidden = {name: _hidden_parameters(one) for name, one in self._tools.items()}
         self._policy = policy or Policy()
         self._policy.check({name: self._declared(name) for name in self._tools})
 
     def _declared(self, name: str) -> Declared:
         marks = self.marks(name)
-        return Declared(risk=marks.risk, arguments=tuple(self._schemas[name].model_fields), recorded=marks.effect)
+        return Declared(risk=marks.risk, arguments=self._arguments[name].names, recorded=marks.effect)
+
+    def registered(self) -> Sequence[BaseTool]:
+        """The tools, in the order they were registered, those that can't be called now included."""
+        return self._registered
 
     def offered(self) -> Sequence[BaseTool]:
-        """The tools, in the order they were registered."""
-        return self._offered
+        """The tools that can be called now, in the order they were registered."""
+        return tuple(one for one in self._registered if marks_of(one).why_gone() is None)
 
     def get(self, name: str) -> BaseTool | None:
         """A tool by name; one that was allowed may be gone after an upgrade."""
@@ -66,19 +71,19 @@ class ToolBox:
         if name not in self._tools:
             known = ", ".join(sorted(self._tools))
             return _refused(args, f"there is no tool {name!r}: use one of {known}", known=False)
-        schema, marks = self._schemas[name], self.marks(name)
-        if extra := sorted(set(args) - set(schema.model_fields)):
-            known = ", ".join(schema.model_fields)
+        taken, marks = self._arguments[name], self.marks(name)
+        if gone := marks.why_gone():
+            return _refused(args, gone, max_calls=marks.max_calls)
+        if extra := sorted(set(args) - set(taken.names)):
+            known = ", ".join(taken.names)
             why = f"{name} takes no {', '.join(extra)}: it takes {known or 'no arguments'}"
             faults_of = dict.fromkeys(extra, f"{name} takes no such argument")
             return _refused(args, why, faults=faults_of, max_calls=marks.max_calls)
         try:
-            fitted = arguments.plain(schema.model_validate(dict(args)))
-        except ValidationError as error:
-            told = [(one["loc"], one["msg"]) for one in error.errors()]
-            faults = "; ".join(f"{'.'.join(map(str, where))}: {why}" for where, why in told)
-            by_argument = {str(where[0]): why for where, why in reversed(told) if where}  # the first of each
-            why = f"the arguments do not fit {name}: {faults}"
+            fitted = taken.fitted(args)
+        except Misfit as misfit:
+            by_argument = {str(where[0]): why for where, why in reversed(misfit.told) if where}  # the first of each
+            why = f"the arguments do not fit {name}: {misfit}"
             return _refused(args, why, faults=by_argument, max_calls=marks.max_calls)
         except Exception as error:  # noqa: BLE001 - a tool's own validator may raise anything
             why = f"the arguments do not fit {name}: {type(error).__name__}: {error}"
@@ -135,8 +140,14 @@ class ToolBox:
                 "idempotent": marks_of(one).idempotent,
                 "source": marks_of(one).source,
             }
-            for one in self._offered
+            for one in self.offered()
         ]
+
+
+def _arguments(one: BaseTool) -> Arguments:
+    """What the tool says itself of them, or else its pydantic schema."""
+    own = (one.metadata or {}).get(ARGUMENTS)
+    return own if own is not None else ModelArguments(_visible_schema(one))
 
 
 def _visible_schema(one: BaseTool) -> type[BaseModel]:
@@ -157,8 +168,9 @@ def _visible_schema(one: BaseTool) -> type[BaseModel]:
 def _hidden_parameters(one: BaseTool) -> set[str]:
     """Parameters of the function that the model is not shown."""
     schema = one.args_schema
-    known = set(schema.model_fields) if isinstance(schema, type) and issubclass(schema, BaseModel) else set()
-    return known - set(_visible_schema(one).model_fields)
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return set()
+    return set(schema.model_fields) - set(_visible_schema(one).model_fields)
 
 
 def _refused(args: Mapping[str, Any], why: str, **more: Any) -> Assessment:

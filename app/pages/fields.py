@@ -106,6 +106,8 @@ def _lines(text: str) -> str:
 
 def _schema(tool: BaseTool | None) -> dict[str, Any]:
     shown = tool.tool_call_schema if tool else None
+    if isinstance(shown, dict):
+        return shown
     return shown.model_json_schema() if isinstance(shown, type) and issubclass(shown, BaseModel) else {}
 
 
@@ -145,7 +147,8 @@ def _kind(schema: Mapping[str, Any], value: Any, *, given: bool) -> tuple[Kind, 
 
 
 def _types(schema: Mapping[str, Any]) -> set[str]:
-    return {one["type"] for one in (schema, *schema.get("anyOf", ())) if isinstance(one.get("type"), str)}
+    several = [one for one in schema.get("anyOf", ()) if isinstance(one, dict)]
+    return {one["type"] for one in (schema, *several) if isinstance(one.get("type"), str)}
 
 
 def _as_text(value: Any, kind: Kind) -> str:
