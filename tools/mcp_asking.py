@@ -25,6 +25,7 @@ from mcp.types import (
     PaginatedRequestParams,
     TextContent,
     TextResourceContents,
+    Tool,
 )
 from pydantic import ValidationError
 
@@ -60,15 +61,17 @@ async def listed(session: ClientSession) -> list[Listed]:
             raise BadListing("lists what are no tools") from None
         except McpError as error:
             raise ServerDown(f"an MCP server lists no tools: {error}"[:300]) from None
-        for tool in page.tools:
-            hints = tool.annotations.model_dump(mode="json", exclude_none=True) if tool.annotations else {}
-            tools.append(
-                Listed(name=tool.name, description=tool.description or "", schema=tool.inputSchema, annotations=hints)
-            )
+        tools += map(as_listed, page.tools)
         cursor = page.nextCursor
         if not cursor or len(tools) > MOST_TOOLS:
             return tools
     raise BadListing(f"lists its tools on over {MOST_TOOLS} pages")
+
+
+def as_listed(tool: Tool) -> Listed:
+    """What is pinned of a tool."""
+    hints = tool.annotations.model_dump(mode="json", exclude_none=True) if tool.annotations else {}
+    return Listed(name=tool.name, description=tool.description or "", schema=tool.inputSchema, annotations=hints)
 
 
 async def call_tool(session: ClientSession, name: str, arguments: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from app.runs import Runs
 from checkpoints.database import Pool
 from graph.context import LocalContext
 from services.settings import load
+from tests.integration import mcp_office
+from tests.integration.mcp_office import Office, Working, approve, servers
 from tests.integration.tools_bench import Bench, bench_on
+from tools import office
 from tools.registry import ToolBox
 
 OFFICE = Path(__file__).parents[2] / "examples/office"
@@ -91,3 +95,24 @@ async def decide(services: Opened, approval: str, kind: str, **more: Any) -> Non
 @pytest.fixture
 def build(pool: Pool, tmp_path: Path) -> Callable[..., Bench]:
     return lambda *tools: bench_on(pool, tmp_path / "office", box=ToolBox(tools))
+
+
+@pytest.fixture
+def working(pool: Pool, tmp_path: Path) -> Working:
+    """The tools of these servers, whose listings were approved a moment ago, as `act` runs them."""
+
+    @asynccontextmanager
+    async def start(*offices: Office, approved: bool = True) -> AsyncIterator[Bench]:
+        if approved:
+            await approve(pool, *offices)
+        async with servers(pool, tmp_path, *offices) as ready:
+            yield bench_on(pool, tmp_path / "office", box=office.toolbox(None, ready.tools()))
+
+    return start
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Office:
+    made = Office(tmp_path / "desk")
+    made.lists(mcp_office.READ, mcp_office.NOTE)
+    return made

@@ -22,85 +22,12 @@ from graph.context import Context
 from graph.errors import BadSetting, NotFound
 from services.settings import load
 from tests.integration.conftest import Script, calls, ids_of, results_of, say
-from tests.integration.tools_bench import Bench, bench_on
-from tools import office
-from tools.mcp import McpServers, open_servers
+from tests.integration.mcp_office import NOTE, READ, READS, Office, Working, approve, config, listed, servers
+from tests.integration.tools_bench import Bench
 from tools.mcp_link import ServerDown
 from tools.mcp_listing import BadListing
 
 pytest.importorskip("langchain_mcp_adapters", reason="needs the extra mcp")
-
-SERVER = Path(__file__).parent / "mcp_server.py"
-READS = {"readOnlyHint": True, "openWorldHint": False}
-
-
-def listed(name: str, annotations: dict[str, Any] | None = None, **properties: Any) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": list(properties)}
-    return {"name": name, "description": f"The tool {name}.", "inputSchema": schema, "annotations": annotations}
-
-
-READ, NOTE = listed("read", READS, id={"type": "integer"}), listed("write_note", text={"type": "string"})
-
-
-class Office:
-    """One server's folder, and the file that lists it."""
-
-    def __init__(self, folder: Path, name: str = "desk", **settings: Any) -> None:
-        self.folder, self.name = folder, name
-        folder.mkdir(exist_ok=True)
-        self.config = {"command": [sys.executable, str(SERVER), str(folder)], **settings}
-
-    def lists(self, *tools: dict[str, Any]) -> None:
-        self.say(list(tools))
-
-    def say(self, listing: Any) -> None:
-        (self.folder / "tools.json").write_text(json.dumps(listing))
-
-    def lines(self, name: str) -> list[str]:
-        path = self.folder / name
-        return path.read_text().splitlines() if path.exists() else []
-
-
-def config(folder: Path, *offices: Office) -> Path:
-    path = folder / "mcp.yaml"
-    path.write_text(yaml.safe_dump({"servers": {one.name: one.config for one in offices}}))
-    return path
-
-
-@asynccontextmanager
-async def servers(pool: Pool, folder: Path, *offices: Office) -> AsyncIterator[McpServers]:
-    async with open_servers(load(mcp=config(folder, *offices)).mcp, PostgresListings(pool)) as ready:
-        yield ready
-
-
-async def approve(pool: Pool, folder: Path, *offices: Office) -> None:
-    async with servers(pool, folder, *offices) as ready:
-        for one in offices:
-            await ready.approve(one.name, by="ann")
-
-
-Working = Callable[..., AbstractAsyncContextManager[Bench]]
-
-
-@pytest.fixture
-def working(pool: Pool, tmp_path: Path) -> Working:
-    """The tools of these servers, whose listings were approved a moment ago, as `act` runs them."""
-
-    @asynccontextmanager
-    async def start(*offices: Office, approved: bool = True) -> AsyncIterator[Bench]:
-        if approved:
-            await approve(pool, tmp_path, *offices)
-        async with servers(pool, tmp_path, *offices) as ready:
-            yield bench_on(pool, tmp_path / "office", box=office.toolbox(None, ready.tools()))
-
-    return start
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Office:
-    made = Office(tmp_path / "desk")
-    made.lists(READ, NOTE)
-    return made
 
 
 def _offered(bench: Bench) -> set[str]:
@@ -242,8 +169,9 @@ async def test_no_name_a_server_gives_its_tools_shadows_one_of_ours_or_of_anothe
     ],
 )
 async def test_a_server_that_lists_anything_else_is_cut_off_until_it_is_approved_again(
-    pool: Pool, tmp_path: Path, working: Working, desk: Office, change: list[dict[str, Any]], told: str
+    pool: Pool, working: Working, desk: Office, change: list[dict[str, Any]], told: str
 ) -> None:
+    tmp_path = desk.folder
     async with working(desk) as bench:
         await bench.said("mcp__desk__read", id=1)
         desk.lists(*change)
@@ -284,7 +212,7 @@ async def test_a_process_that_began_before_a_new_approval_uses_nothing_of_it(
 ) -> None:
     async with working(desk) as bench:
         desk.lists({**READ, "description": "Other."}, NOTE)
-        await approve(pool, tmp_path, desk)
+        await approve(pool, desk)
 
         assert "was approved anew: this process still has what it listed before" in await bench.refusal(
             "mcp__desk__read", id=1
@@ -378,11 +306,10 @@ async def test_a_listing_that_floods_hangs_or_is_none_is_not_approved(
     ],
 )
 async def test_a_dead_server_is_one_typed_line_and_other_tools_work(
-    working: Working, desk: Office, pool: Pool, tmp_path: Path, command: list[str], told: str
+    working: Working, desk: Office, command: list[str], told: str
 ) -> None:
-    await approve(pool, tmp_path, desk)
     desk.config |= {"command": command, "connect_s": 2}
-    async with working(desk, approved=False) as bench:
+    async with working(desk) as bench:
         refused = await bench.refusal("mcp__desk__read", id=1)
 
         assert told in refused
@@ -465,7 +392,7 @@ def under(database_url: str, tmp_path: Path) -> Under:
 async def test_a_run_goes_on_when_its_server_is_dead_or_cut_off(
     pool: Pool, tmp_path: Path, under: Under, desk: Office, script: Script
 ) -> None:
-    await approve(pool, tmp_path, desk)
+    await approve(pool, desk)
     read = ("mcp__desk__read", {"id": 1})
     async with under(desk) as (_, runs):
         worked = await runs.start("go", thread_id="t", context=script(calls(read), say("done")))
@@ -481,7 +408,7 @@ async def test_a_run_goes_on_when_its_server_is_dead_or_cut_off(
 async def test_an_effect_of_a_server_waits_for_a_person_who_sees_checked_arguments(
     pool: Pool, tmp_path: Path, under: Under, desk: Office, script: Script
 ) -> None:
-    await approve(pool, tmp_path, desk)
+    await approve(pool, desk)
     note = ("mcp__desk__write_note", {"text": "hi"})
     async with under(desk) as (services, runs):
         waiting = await runs.start("go", thread_id="t", context=script(calls(note), say("done")))
@@ -500,7 +427,7 @@ async def test_an_effect_of_a_server_waits_for_a_person_who_sees_checked_argumen
 async def test_the_policy_file_tightens_them_as_any_other(
     pool: Pool, tmp_path: Path, under: Under, desk: Office
 ) -> None:
-    await approve(pool, tmp_path, desk)
+    await approve(pool, desk)
     rule = {"raise": [{"argument": "id", "above": 5, "risk": "critical", "reason": "many"}]}
     async with under(desk, mcp__desk__read=rule) as (services, _):
         low = await services.services.tools.assess("mcp__desk__read", {"id": 5})
