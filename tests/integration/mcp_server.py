@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from mcp import types
+from mcp import McpError, types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -61,6 +61,36 @@ async def _called(name: str, arguments: dict[str, Any]) -> list[types.TextConten
 
 server.list_tools()(_listed)  # type: ignore[no-untyped-call]  # the SDK's own
 server.call_tool(validate_input=False)(_called)
+listing, calling = server.request_handlers[types.ListToolsRequest], server.request_handlers[types.CallToolRequest]
+
+
+async def _lists(request: types.ListToolsRequest) -> types.ServerResult:
+    if (FOLDER / "tools.json").read_text() == '"endless"':
+        return types.ServerResult(types.ListToolsResult(tools=[], nextCursor="more"))
+    return await listing(request)
+
+
+async def _calls(request: types.CallToolRequest) -> types.ServerResult:
+    name = request.params.name
+    if name in ERRORS:
+        raise McpError(types.ErrorData(code=ERRORS[name], message="not so"))
+    if name in RESULTS:
+        return types.ServerResult(RESULTS[name])
+    return await calling(request)
+
+
+ERRORS = {"refuse": types.INVALID_PARAMS, "oops": types.INTERNAL_ERROR, "close": -32000}
+PICTURE = types.ImageContent(type="image", data="AAAA", mimeType="image/png")
+NOTE = types.EmbeddedResource(
+    type="resource", resource=types.TextResourceContents.model_validate({"uri": "file:///note", "text": "a note"})
+)
+RESULTS = {
+    "picture": types.CallToolResult(content=[PICTURE, NOTE]),
+    "data": types.CallToolResult(content=[], structuredContent={"total": 3}),
+    "silent": types.CallToolResult(content=[], isError=True),
+}
+server.request_handlers[types.ListToolsRequest] = _lists
+server.request_handlers[types.CallToolRequest] = _calls
 
 
 async def _over_stdio() -> None:

@@ -260,6 +260,27 @@ async def test_a_call_that_goes_wrong_is_a_result_and_the_server_serves_on(
         assert await bench.said("mcp__desk__read", id=1) == 'read {"id": 1}'
 
 
+@pytest.mark.parametrize(
+    ("tool", "told", "state"),
+    [
+        ("refuse", "the MCP server answered with error -32602: not so", "failed"),
+        ("oops", "ServerError: the MCP server answered with error -32603: not so", "unknown"),
+        ("close", "ServerLost: the MCP server closed the connection", "unknown"),
+        ("silent", "the MCP server says that it failed, not why", "failed"),
+        ("picture", "[image: not shown]\na note", "done"),
+        ("data", '{"total": 3}', "done"),
+    ],
+)
+async def test_what_a_server_answers_says_whether_it_is_in_doubt(
+    working: Working, desk: Office, tool: str, told: str, state: str
+) -> None:
+    desk.lists(listed(tool))
+    async with working(desk) as bench:
+        result = await bench.run(f"mcp__desk__{tool}")
+
+        assert (result.text, await bench.states()) == (told, [state])
+
+
 async def test_a_huge_result_within_the_bound_is_cut_as_any(working: Working, desk: Office) -> None:
     desk.lists(listed("flood", READS, size={"type": "integer"}))
     async with working(desk) as bench:
@@ -276,6 +297,7 @@ async def test_a_huge_result_within_the_bound_is_cut_as_any(working: Working, de
         ([READ, READ], BadListing, "MCP server desk lists two tools of one name"),
         ([{**READ, "description": "x" * 1_000_001}], BadListing, "MCP server desk lists over 1000000 characters"),
         ([{**READ, "description": "x" * 9_000_000}], ServerDown, "it sent over 8000000 bytes at once"),
+        ("endless", BadListing, "MCP server desk lists its tools on over 200 pages"),
         ([{"name": 5}], ServerDown, "an MCP server lists no tools"),
         ("hang", ServerDown, "MCP server desk did not list its tools within 5 s"),
     ],
