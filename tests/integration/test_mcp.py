@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -373,20 +372,30 @@ async def test_a_server_sees_nothing_of_our_environment_but_what_its_entry_names
         assert not {"OPENAI_API_KEY", "DATABASE_URL", "DESK_TOKEN"} & set(seen)
 
 
+STUBBORN = """
+import signal, subprocess, sys
+holds = "import fcntl, sys, threading; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(flush=True); "
+held = subprocess.Popen([sys.executable, "-c", holds + "threading.Event().wait()", sys.argv[1]],
+                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+held.stdout.readline()
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.run(sys.argv[2:])
+held.wait()
+"""
+"""A server that neither ends when its input does nor asks its own child to."""
+
+
 async def test_nothing_of_a_server_is_left_when_it_is_closed(pool: Pool, tmp_path: Path, desk: Office) -> None:
-    stubborn = Office(tmp_path / "stubborn", "stubborn")
+    stubborn, lock = Office(tmp_path / "stubborn", "stubborn"), tmp_path / "lock"
     stubborn.lists(READ)
-    script = "import os,signal,subprocess,sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    script += "open(sys.argv[2], 'w').write(str(os.getpid())); subprocess.run(sys.argv[3:])"
-    pid = tmp_path / "pid"
-    stubborn.config["command"] = [sys.executable, "-c", script, "-", str(pid), *stubborn.config["command"]]
+    stubborn.config["command"] = [sys.executable, "-c", STUBBORN, str(lock), *stubborn.config["command"]]
     before = asyncio.all_tasks()
     async with servers(pool, tmp_path, desk, stubborn) as ready:
         assert {one.status for one in await ready.examine()} == {"not approved"}
 
     assert asyncio.all_tasks() == before
-    with pytest.raises(ProcessLookupError):
-        os.killpg(int(pid.read_text()), 0)
+    free = await asyncio.create_subprocess_exec("flock", "--wait", "10", str(lock), "true")
+    assert await free.wait() == 0
 
 
 Under = Callable[..., AbstractAsyncContextManager[tuple[Opened, Runs]]]
