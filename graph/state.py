@@ -222,7 +222,7 @@ def _flatten(updates: Iterable[Any]) -> Iterable[BaseMessage]:
 
 
 def add_findings(known: list[Finding] | None, new: list[Finding]) -> list[Finding]:
-    """Findings only ever gather."""
+    """They only ever gather."""
     return [*(known or []), *new]
 
 
@@ -275,7 +275,6 @@ class State(Input, PlanPending, total=False):
 
     origins: Annotated[list[Origin], DeltaChannel(add_origins, snapshot_frequency=SNAPSHOT_EVERY)]
     """What of results later arguments may come from, though a stranger's texts stood beside it."""
-
     wanted: Wanted
     """What the newest request that was read asks for."""
 

@@ -10,7 +10,7 @@ from langgraph.types import StateUpdate
 from app.lifespan import Opened
 from app.runs import Runs
 from tests.integration.conftest import Script, calls, decide, ids_of, say
-from tests.integration.planning import Desk, plan, runs_at, task
+from tests.integration.planning import Desk, pending, plan, runs_at, task
 from tests.integration.recording import Recording, with_parts
 from tools.base import tool
 
@@ -62,10 +62,6 @@ def desk() -> Desk:
 @pytest.fixture
 def runs(desk: Desk, services: Opened) -> Runs:
     return runs_at(desk, services, find_invoices, strike, visit)
-
-
-def pending(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {row["tool"]: (row["risk"], row["reason"]) for row in report["approvals"] if row["status"] == "pending"}
 
 
 WANTED = {"reader": [calls(("asked_for", {"calls": [{"tool": "note", "count": 1}, {"tool": "strike", "count": 1}]}))]}
