@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from graph.plan import TaskResult
-from graph.provenance import Origin
+from graph.provenance import Origin, Wanted
 from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
 from nodes.notices import is_notice
@@ -30,6 +30,7 @@ ID_FIELDS = ("id", "id_", "key", "number")
 """Fields that name a record by themselves; others that do end in _id."""
 
 NOT_WANTED = "the request asks for no {tool}"
+REJECTED = "a call of this turn was rejected, and something tries another one"
 ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
 
 
@@ -80,9 +81,14 @@ class Judge:
 
     def needs_reading(self, names: Iterable[str]) -> bool:
         """Whether one of these calls is judged by what the request asks for, and the request was not read yet."""
-        wanted = self.state.get("wanted")
-        read = wanted is not None and wanted["request"] == request_id(self.state["messages"])
+        known = self.state.get("wanted")
+        read = known is not None and known["request"] == request_id(self.state["messages"])
         return not read and self.gates(names) and self.outside
+
+    def _wanted(self) -> Wanted:
+        """What the newest request asks for; nothing until it is read."""
+        request, known = request_id(self.state["messages"]), self.state.get("wanted")
+        return known if known and known["request"] == request else Wanted(request=request, calls={})
 
     def gates(self, names: Iterable[str]) -> bool:
         """Whether one of these tools changes something or lets data out."""
@@ -93,10 +99,14 @@ class Judge:
 
         `planned`: its arguments as a plan has them that was made before anything from outside was read.
         """
-        trust = self.tools.trust(name)
-        if not (self.outside and trust.gated) or found.error:
+        trust, wanted = self.tools.trust(name), self._wanted()
+        if found.error or not trust.gated:
             return found.risk, found.reason
         tiers: list[tuple[Risk, str]] = [(found.risk, found.reason)]
+        if wanted.get("rejected"):
+            tiers.append(("high", REJECTED))
+        if not self.outside:
+            return _highest(tiers)
         if why := self._beyond(name, in_plan=planned is not None):
             tiers.append(("high", why))
         for argument, value in found.args.items():
@@ -107,8 +117,7 @@ class Judge:
             tier: Risk = self.content if argument in trust.content else "high"
             tiers.append((tier, f"{argument} {_shown(value)} is not from you"))
         self._begun[name] += 1
-        risk = max((tier for tier, _ in tiers), key=RISKS.index)
-        return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
+        return _highest(tiers)
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
@@ -140,11 +149,9 @@ class Judge:
 
     def _beyond(self, name: str, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for."""
-        if in_plan:
+        if in_plan or self._wanted().get("rejected"):
             return None
-        wanted = self.state.get("wanted")
-        calls = wanted["calls"] if wanted and wanted["request"] == request_id(self.state["messages"]) else {}
-        count = calls.get(name, 0)
+        count = self._wanted()["calls"].get(name, 0)
         made = (self.state["usage"]["done"].get(name, 0) if "usage" in self.state else 0) + self._begun[name]
         if made < count:
             return None
@@ -175,6 +182,12 @@ def sources_of(state: State, tools: Tools) -> Iterator[Source]:
             if not outside or Trusted(known).origin(dict(args)) is not None:
                 known.append(Source(name=str(message.name), text=str(message.text)))
     yield from known
+
+
+def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:
+    """The highest tier, with the reasons of all."""
+    risk = max((tier for tier, _ in tiers), key=RISKS.index)
+    return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
 
 
 def _fields(origins: Sequence[Origin]) -> Iterator[Source]:

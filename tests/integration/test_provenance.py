@@ -284,3 +284,29 @@ async def test_what_was_read_and_folded_still_counts_as_read(runs: Runs, script:
 
     assert report["outcome"] == "awaiting_approval"
     assert desk.calls("note") == []
+
+
+@pytest.mark.parametrize("graph", ["react", "plan"])
+async def test_after_a_rejection_each_further_call_with_an_effect_asks_in_that_turn_alone(
+    runs: Runs, script: Script, services: Opened, desk: Desk, graph: str
+) -> None:
+    buy, one = ("buy", {"item": "lamp", "price": 1.0}), noted("Fair Road 12")
+    planner = [plan(task("b", "buy", item="lamp", price=1.0)), plan(task("n", "note", text="Fair Road 12"))]
+    turns = [calls(buy), calls(one), say("Done.")] if graph == "react" else [say("Done.")]
+    context = script(*turns, lists={"planner": planner})
+    report = await runs.start("Buy a lamp.", thread_id="t", context=context, graph=graph)
+    await decide(services, ids_of(report)["buy"], "reject")
+    report = await runs.resume("t", context=context)
+    if graph == "react":
+        assert pending(report) == {
+            "note": ("high", "a call of this turn was rejected, and something tries another one")
+        }
+        await decide(services, ids_of(report)["note"], "reject")
+        await runs.resume("t", context=context)
+    assert desk.calls("note") == []
+
+    again = script(calls(one), say("Done."), lists={"planner": planner[1:]})
+    report = await runs.start("Note 'Fair Road 12'.", thread_id="t", context=again, graph=graph)
+
+    assert report["outcome"] == "completed"
+    assert desk.calls("note") == ["Fair Road 12"]
