@@ -18,6 +18,7 @@ from graph.plan import TaskResult
 from graph.provenance import Origin, Wanted
 from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
+from nodes import origins
 from nodes.notices import is_notice
 from services.cleaning import is_wrapped
 from services.provenance import Bound, Source, Trusted
@@ -63,20 +64,18 @@ class Judge:
     @cached_property
     def trusted(self) -> Trusted:
         """All that values may come from."""
-        origins = [*(self.state.get("origins") or []), *self._origins]
-        sources = [*sources_of(self.state, self.tools), *self._read, *_fields(origins)]
-        return Trusted(
-            sources, [Bound(value=one["text"], tool=one["tool"]) for one in origins if one["kind"] == "record"]
-        )
+        met = [*(self.state.get("origins") or []), *self._origins]
+        sources = [*sources_of(self.state, self.tools), *self._read, *_fields(met)]
+        return Trusted(sources, [Bound(value=one["text"], tool=one["tool"]) for one in met if one["kind"] == "record"])
 
-    def take_in(self, tool: str, result: TaskResult, origins: Sequence[Origin]) -> None:
+    def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
         trust = self.tools.trust(tool)
         if result.get("outside"):
             self.outside = True
         elif not (trust.untrusted or trust.gated) and result["stands"] == "done":
             self._read.append(Source(name=tool, text=result["text"]))
-        self._origins += origins
+        self._origins += met
         self.__dict__.pop("trusted", None)
 
     def needs_reading(self, names: Iterable[str]) -> bool:
@@ -115,7 +114,9 @@ class Judge:
             if self._origin(argument, value, name, trust) is not None:
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
-            tiers.append((tier, f"{argument} {_shown(value)} is not from you"))
+            stands = origins.of_value(value, self.state)
+            where = f": it stands in {', '.join(stands)}" if stands else ""
+            tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
         self._begun[name] += 1
         return _highest(tiers)
 
@@ -190,8 +191,8 @@ def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:
     return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
 
 
-def _fields(origins: Sequence[Origin]) -> Iterator[Source]:
-    return (Source(name=one["tool"], text=one["text"]) for one in origins if one["kind"] == "field")
+def _fields(met: Sequence[Origin]) -> Iterator[Source]:
+    return (Source(name=one["tool"], text=one["text"]) for one in met if one["kind"] == "field")
 
 
 def _values(value: Any) -> Iterator[str]:

@@ -73,7 +73,8 @@ async def test_a_value_from_outside_asks_and_the_reason_names_it(runs: Runs, scr
     report = await runs.start("Read it and note the address.", thread_id="t", context=context)
 
     assert report["outcome"] == "awaiting_approval"
-    assert pending(report) == {"note": ("high", "text '4711 Evil Street' is not from you")}
+    [(risk, reason)] = pending(report).values()
+    assert (risk, reason) == ("high", "text '4711 Evil Street' is not from you: it stands in outside (from outside)")
     assert desk.calls("note") == []
 
 
