@@ -24,6 +24,7 @@ from nodes.openable import handle_of
 from nodes.results_text import bare
 from nodes.room import Room, room_of
 from services.budget import RunBudget, budget_of
+from services.cleaning import is_wrapped
 from services.relevance import cut
 from services.tokens import most_of
 from services.totals import before
@@ -148,7 +149,7 @@ async def _handles(folded: Sequence[AnyMessage], run: Run, thread_id: str) -> li
             text=handle,
             source=str(message.name),
             about=pinned.shown(args.get(message.tool_call_id, {}))[:ABOUT_CHARS],
-            outside=True,
+            outside=is_wrapped(str(message.text)),
         )
         for handle, message in found
     ]

@@ -36,8 +36,11 @@ ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
 
 
 def outside_read(state: State) -> bool:
-    """Whether anything a stranger wrote may have reached the model on this thread."""
-    if state.get("summary") or state.get("facts"):  # what was folded may have come from outside
+    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since."""
+    facts = state.get("facts") or []
+    if any(one["outside"] for one in facts):
+        return True
+    if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
         return True
     return any(isinstance(one, ToolMessage) and is_wrapped(str(one.text)) for one in state["messages"])
 

@@ -195,7 +195,9 @@ async def test_content_is_shown_and_goes_out_unless_it_is_cancelled(runs: Runs, 
 
     report = await runs.start("Strike invoice seven.", thread_id="t", context=context)
 
-    assert pending(report) == {"strike": ("medium", f"comment {EVIL!r} is not from you")}
+    assert pending(report) == {
+        "strike": ("medium", f"comment {EVIL!r} is not from you: it stands in outside (from outside)")
+    }
 
 
 async def test_an_address_that_a_page_gave_is_not_visited_unasked(runs: Runs, script: Script) -> None:
@@ -232,7 +234,8 @@ async def test_a_plan_made_after_something_was_read_has_to_show_all(runs: Runs, 
     report = await runs.start("Note 'Fair Road 12'.", thread_id="t", context=context, graph="plan")
 
     assert desk.calls("note") == ["Fair Road 12"]
-    assert pending(report) == {"note": ("high", "text '4711 Evil Street' is not from you")}
+    [(risk, reason)] = pending(report).values()
+    assert (risk, reason) == ("high", "text '4711 Evil Street' is not from you: it stands in outside (from outside)")
 
 
 async def test_in_a_sub_task_what_lets_data_out_is_refused(runs: Runs, script: Script, services: Opened) -> None:
@@ -311,3 +314,16 @@ async def test_after_a_rejection_each_further_call_with_an_effect_asks_in_that_t
 
     assert report["outcome"] == "completed"
     assert desk.calls("note") == ["Fair Road 12"]
+
+
+async def test_what_trusted_tools_gave_is_no_reading_of_strangers_when_it_is_folded(
+    runs: Runs, script: Script, desk: Desk
+) -> None:
+    turns = [calls(("lookup", {"id": name})) for name in "abc"]
+    context = script(*turns, calls(noted("of my own")), say("Done."), keep_tool_results=1)
+
+    report = await runs.start("go", thread_id="t", context=context)
+
+    assert (await runs.known("t")).values["summary"]
+    assert report["outcome"] == "completed"
+    assert desk.calls("note") == ["of my own"]
