@@ -53,8 +53,11 @@ class Unreadable(Exception):
     """Why a file can't be read, to be said after its name."""
 
 
-def read(path: Path) -> Any:
-    """What the file holds.
+NO_MAPPING = " must be a mapping with tools, tiers or both; unset BALLAST_POLICY to have no policy"
+
+
+def read(path: Path, *, no_mapping: str = NO_MAPPING) -> Any:
+    """What the file holds; `no_mapping` is said of one that holds something else than a mapping.
 
     Raises:
         Unreadable: it is missing, not a file, too large, not text, not YAML, or YAML of a kind that is refused:
@@ -69,7 +72,7 @@ def read(path: Path) -> Any:
     except ValueError as error:  # a date or number that only looks like one
         raise Unreadable(f" is not YAML: {' '.join(str(error).split()):.200}") from None
     if not isinstance(data, dict):
-        raise Unreadable(" must be a mapping with tools, tiers or both; unset BALLAST_POLICY to have no policy")
+        raise Unreadable(no_mapping)
     return data
 
 
@@ -88,7 +91,7 @@ def _text(path: Path) -> str:
     except ValueError:  # a NUL in the name
         raise Unreadable(": this can't be a file's name") from None
     if len(data) > MAX_BYTES:
-        raise Unreadable(f" is over {MAX_BYTES} bytes: a policy is a small file")
+        raise Unreadable(f" is over {MAX_BYTES} bytes: it should be a small file")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -102,7 +105,7 @@ def _check_shape(text: str) -> None:
             raise _at(event.start_mark, "anchors and aliases (& and *) are not taken here: write it out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise _at(event.start_mark, "nested too deep for a policy")
+            raise _at(event.start_mark, "nested too deep")
     for key in _given_twice(yaml.compose(text, Loader=LOADER)):
         raise _at(key.start_mark, f"{key.value!r:.80} is given twice in one mapping: keep one of them")
 

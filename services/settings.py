@@ -35,7 +35,7 @@ DEFAULT_OPENAI_MODEL = "openai:gpt-5.4-mini"
 
 HIDDEN = (
     *("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url", "redis_url"),
-    *("notify_webhook", "notify_secret"),
+    *("notify_webhook", "notify_secret", "guards_key"),
 )
 """Settings whose value may hold a secret: never shown in an error."""
 
@@ -95,6 +95,10 @@ class Settings(LocalContext, ReceiverSettings, BaseSettings):
     )
     """What tightens the tools' tiers, and who may decide: a YAML file's name. It belongs to the process: no thread
     keeps it, and no client sets it."""
+    guards: Path | None = Field(None, validation_alias=AliasChoices("BALLAST_GUARDS"))
+    """A YAML file with the guards of each stage. It belongs to the process, like the policy."""
+    guards_key: SecretStr | None = Field(None, validation_alias=AliasChoices("BALLAST_GUARDS_KEY"))
+    """The key for the endpoint of a guard's model; the one of the agent's models is never sent there."""
     breaker_failures: int = Field(5, validation_alias=AliasChoices("BALLAST_BREAKER_FAILURES"), ge=1, le=1_000)
     """Failures in a row after which an endpoint is left alone."""
     breaker_seconds: float = Field(30.0, validation_alias=AliasChoices("BALLAST_BREAKER_SECONDS"), gt=0, le=3_600)
