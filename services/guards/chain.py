@@ -69,16 +69,16 @@ class Chain:
                 verdict = Denied(why)
             match verdict:
                 case Denied(reason):
-                    denied = reason
+                    denied = one_line(reason)
                 case Redacted(text, what) if seen.stage in REWRITTEN:
                     notes.append((one.name, f"took out {one_line(what)}"))
                     seen = replace(seen, text=text)
                 case Redacted(_, what):
-                    denied = f"there is {what} in it"
+                    denied = f"there is {one_line(what)} in it"
                 case Allowed():
                     pass
             if denied:
-                return Ruling(text=seen.text, denied=f"{one.name}: {one_line(denied)}", notes=tuple(notes))
+                return Ruling(text=seen.text, denied=f"{one.name}: {denied}", notes=tuple(notes))
         return Ruling(text=seen.text, notes=tuple(notes))
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ from schwifty.exceptions import SchwiftyException
 from graph.budget import Budget
 from graph.guards import Allowed, Redacted, Seen, Verdict
 
-MOST_CARD_DIGITS, MOST_IBAN_CHARS = 19, 34
+LEAST_CARD_DIGITS, MOST_CARD_DIGITS = 13, 19
 
 # Each begins where no name goes on and has no gap that another of its kind can begin in: the search stays linear.
 _SECRETS: dict[str, re.Pattern[str]] = {
@@ -41,7 +41,7 @@ _SECRETS: dict[str, re.Pattern[str]] = {
     "password": re.compile(r"(?<=://)[^\s/:@]{1,100}:[^\s/@]{1,200}(?=@)"),
 }
 
-_CARD_GROUPS = re.compile(r"(?<![\w.,])\d++(?:[ -]\d++)*+(?![\w])")
+_DIGITS = re.compile(r"(?<![\w.,])\d{3,}+(?!\w)")  # no card has shorter groups
 _CARD = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|2(?:2[2-9]\d|[3-6]\d\d|7[01]\d|720))\d{12}|3[47]\d{13}"
     r"|3(?:0[0-5]|[68]\d)\d{11}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35\d{14}|62\d{14,17}"
@@ -59,26 +59,27 @@ def _secrets(text: str) -> Found:
 
 
 def _cards(text: str) -> Found:
-    for run in _CARD_GROUPS.finditer(text):
-        groups = [(one.start() + run.start(), one.end() + run.start()) for one in re.finditer(r"\d+", run.group())]
-        at = 0
-        while at < len(groups):
-            ended = _card_from(text, groups, at)
-            if ended is not None:
-                yield groups[at][0], groups[ended][1], "card number"
-                at = ended
-            at += 1
+    groups = [found.span() for found in _DIGITS.finditer(text)]
+    at = 0
+    while at < len(groups):
+        ended = _card_from(text, groups, at)
+        if ended is not None:
+            yield groups[at][0], groups[ended][1], "card number"
+            at = ended
+        at += 1
 
 
 def _card_from(text: str, groups: list[tuple[int, int]], at: int) -> int | None:
     """The group a card number that begins in group `at` ends in."""
-    digits = ""
-    for last in range(at, min(at + MOST_CARD_DIGITS, len(groups))):
-        digits += text[groups[last][0] : min(groups[last][1], groups[last][0] + MOST_CARD_DIGITS + 1)]
-        if len(digits) > MOST_CARD_DIGITS:
+    digits, ended = "", groups[at][0] - 1
+    for last in range(at, len(groups)):
+        begin, end = groups[last]
+        digits += text[begin : min(end, begin + MOST_CARD_DIGITS + 1)]
+        if begin != ended + 1 or (last > at and text[ended] not in " -") or len(digits) > MOST_CARD_DIGITS:
             return None
-        if _CARD.fullmatch(digits) and luhn(digits):
+        if len(digits) >= LEAST_CARD_DIGITS and _CARD.fullmatch(digits) and luhn(digits):
             return last
+        ended = end
     return None
 
 
