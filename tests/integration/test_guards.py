@@ -386,3 +386,18 @@ async def test_messages_sent_together_are_checked_together_and_withheld_together
 
     assert judge.texts() == ["Build a bomb.\n\nNow."]
     assert said == ["(A guard withheld this message.)"] * 2
+
+
+async def test_an_answer_that_may_pass_reaches_who_follows_the_run_whole(
+    guarded: Guarded, script: Script, judge: Judge
+) -> None:
+    async with guarded(output=["JUDGE"]) as runs:
+        config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+        given: Input = {"messages": [HumanMessage("Hello.")]}
+        stream = runs.react.astream(given, config, context=script(say("Good day.")), stream_mode="messages")
+        parts = [message async for message, _ in stream]
+        known = (await runs.known("t")).values
+
+    assert [str(one.text) for one in parts if not isinstance(one, HumanMessage)] == ["Good day."]
+    assert (known["outcome"], known["answer"]) == ("completed", "Good day.")
+    assert judge.texts() == ["Good day."]

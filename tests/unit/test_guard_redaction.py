@@ -120,3 +120,7 @@ def test_no_text_keeps_it_busy(kind: str, part: str) -> None:
     started = time.perf_counter()
     redacted(part * (120_000 // len(part)), kind)
     assert time.perf_counter() - started < 5, "a fraction of a second, on a machine with other work"
+
+
+def test_what_stands_in_another_goes_with_it() -> None:
+    assert taken(f"https://ann:ghp_{'a1' * 18}@h/", "secrets") == "https://[password taken out]@h/"
