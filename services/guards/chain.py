@@ -20,6 +20,9 @@ REWRITTEN: tuple[Stage, ...] = ("content", "output")
 
 REASON_CHARS = 200
 
+FAILED = "could not check it"
+"""All the model is told of a failure: an error may repeat the text that was checked. People see it in the findings."""
+
 NOT_OURS = (ThreadTaken, psycopg.Error)
 """What says nothing of the guard that met it: another process runs the thread now, or our database is away."""
 
@@ -62,11 +65,11 @@ class Chain:
             except NOT_OURS:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a guard does, it gave no verdict
-                why = f"could not check it: {_why(error, self.seconds)}"
                 if low and self.open_for_low:
-                    notes.append((one.name, f"{why}; passed over"))
+                    notes.append((one.name, f"{FAILED}: {_why(error, self.seconds)}; passed over"))
                     continue
-                verdict = Denied(why)
+                notes.append((one.name, f"{FAILED}: {_why(error, self.seconds)}"))
+                verdict = Denied(FAILED)
             match verdict:
                 case Denied(reason):
                     denied = one_line(reason)

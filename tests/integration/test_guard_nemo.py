@@ -74,10 +74,8 @@ async def test_what_a_rail_rewrites_is_taken_over(nemo: Nemo) -> None:
     assert await check(nemo, "content", "I am Rumpelstiltskin.") == Redacted("I am [name].", "what a rail rewrote")
 
 
-async def test_a_model_that_does_not_answer_is_no_pass(nemo: Nemo, judge: Judge) -> None:
+async def test_a_model_that_does_not_answer_gives_no_verdict(nemo: Nemo, judge: Judge) -> None:
     judge.status = 400
-    try:
-        verdict = await check(nemo, "input", "The weather is fine.")
-    except Exception:  # noqa: BLE001 - that is a failing guard
-        return
-    assert isinstance(verdict, Denied)
+
+    with pytest.raises(Exception, match="Error invoking LLM"):
+        await check(nemo, "input", "The weather is fine.")

@@ -196,11 +196,13 @@ async def test_a_failing_guard_denies_and_by_setting_lets_calls_of_the_lowest_ti
     async with guarded(arguments=["JUDGE"], open_for_low=open_for_low) as runs:
         report = await runs.start("Note x, buy a lamp.", thread_id="t", context=script(both, say("Done.")))
         seen = await findings(runs)
+        told = [str(one.text) for one in await messages_of(runs, "t")]
 
     assert report["outcome"] == "completed", "nobody is asked about a call that was refused"
     assert desk.calls("note") == (["x"] if open_for_low else [])
     assert desk.calls("buy") == []
     assert [tool for tool, _, what in seen if what.startswith("could not check it: ModelFailed")] == ["note", "buy"]
+    assert "ModelFailed" not in "".join(told), "an error may repeat what was checked"
 
 
 @GRAPHS
@@ -221,7 +223,8 @@ async def test_a_guard_that_does_not_answer_stops_the_request_unless_it_may_be_p
         assert seen == [("request", "guard llamaguard:guard", f"{told}; passed over")]
     else:
         assert report["outcome"] == "blocked"
-        assert report["answer"] == f"Stopped: the request was not let through: llamaguard:guard: {told}."
+        assert report["answer"] == "Stopped: the request was not let through: llamaguard:guard: could not check it."
+        assert ("request", "guard llamaguard:guard", told) in seen
 
 
 async def test_content_of_a_tool_that_lets_data_out_is_not_read_past_a_failing_guard(
@@ -319,7 +322,7 @@ async def test_a_guards_model_is_charged_like_any_other_and_denies_when_the_mone
     assert paid["outcome"] == "completed"
     assert paid["usage"]["cost_usd"] == pytest.approx(1_002 * 100 / 1_000_000)
     assert broke["outcome"] == "blocked"
-    assert "LimitReached" in broke["answer"]
+    assert broke["answer"].endswith("llamaguard:guard: could not check it.")
     assert len(judge.asked) == 1
 
 

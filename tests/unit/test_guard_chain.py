@@ -72,7 +72,8 @@ async def test_a_failing_guard_denies_and_by_setting_is_passed_over_where_little
 ) -> None:
     told = f"could not check it: {why}"
     for low, open_for_low in [(True, False), (False, False), (False, True)]:
-        assert (await ruled(Says(verdict), low=low, open_for_low=open_for_low)).denied == f"g0: {told}"
+        denied = await ruled(Says(verdict), low=low, open_for_low=open_for_low)
+        assert denied == Ruling(text="a text", denied="g0: could not check it", notes=(("g0", told),))
 
     next_one = Says(Denied("no"))
     passed = await ruled(Says(verdict), next_one, low=True, open_for_low=True)
@@ -80,7 +81,9 @@ async def test_a_failing_guard_denies_and_by_setting_is_passed_over_where_little
 
 
 async def test_a_guard_that_gives_no_verdict_in_time_is_failing() -> None:
-    assert (await ruled(Says(asyncio.Event()))).denied == "g0: could not check it: no verdict within 0.05 s"
+    ruling = await ruled(Says(asyncio.Event()))
+    assert ruling.denied == "g0: could not check it"
+    assert ruling.notes == (("g0", "could not check it: no verdict within 0.05 s"),)
 
 
 @pytest.mark.parametrize("error", [ThreadTaken("t"), psycopg.OperationalError("gone")])
