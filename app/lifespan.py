@@ -29,9 +29,10 @@ from checkpoints.spending import PostgresSpending
 from checkpoints.tokens import PostgresTokens
 from graph.context import Services
 from graph.errors import BadSetting
+from graph.guards import Guards, Unguarded
 from services import settings as environment
 from services.clock import SystemClock
-from services.endpoints import open_endpoints
+from services.endpoints import Endpoints, open_endpoints
 from services.models import ModelChain
 from services.rates import RateLimit
 from services.settings import Settings
@@ -106,6 +107,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         endpoints = await stack.enter_async_context(open_endpoints(chosen, rates=declared))
         models = ModelChain(chosen, endpoints)
         stack.push_async_callback(models.aclose)
+        guards = await _guards(chosen, endpoints, stack)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
         saver, results = PostgresSaver(pool, serde=serde), PostgresResults(pool, serde)
         executor = Executor(box, ledger, endpoints, smtp_url=chosen.smtp_url, results=results)
@@ -124,6 +126,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             writes=saver,
             defaults=chosen,
             results=results,
+            guards=guards,
         )
         yield Opened(
             settings=chosen,
@@ -148,6 +151,16 @@ def _box(settings: Settings, more: Sequence[BaseTool] = ()) -> ToolBox:
     box = office.toolbox(settings.policy, more)
     _check_rates(settings.rates, box)
     return box
+
+
+async def _guards(settings: Settings, endpoints: Endpoints, stack: AsyncExitStack) -> Guards:
+    if settings.guards is None:
+        return Unguarded()
+    from services.guards.file import load  # whoever has no guards does not wait for them
+
+    chain = await asyncio.to_thread(load, settings, endpoints)
+    stack.push_async_callback(chain.aclose)
+    return chain
 
 
 def _issuer(settings: Settings) -> Issuer | None:

@@ -27,6 +27,8 @@ _STYLES = {
 }
 _WIDTH = 400
 CALL_CHARS = 100
+GUARD = "guard "
+"""How the rule of a finding begins that a guard made."""
 MOST_TASKS = 40
 """Of a plan that are told as it is made."""
 
@@ -49,10 +51,16 @@ class Progress:
             self._names = {task["call_id"]: task["id"] for task in change.get("tasks", [])}
         if node == "task" and "call" in change:
             change = {**change, "name": self._names.get(change["call"]["id"], "")}
-        for line in describe(change or ()):
+        for line in [*describe(change or ()), *_guards(change)]:
             self._console.print(
                 f"[{_STYLES[node]}]{name:>16}[/]  {escape(visible(_short(line)))}", highlight=False, soft_wrap=True
             )
+
+
+def _guards(change: Any) -> list[str]:
+    """What guards did, in whatever node they were asked."""
+    findings = change.get("findings", []) if isinstance(change, dict) else []
+    return [f"{one['tool']}: {one['rule']}: {one['excerpt']}" for one in findings if one["rule"].startswith(GUARD)]
 
 
 def _reason(change: dict[str, Any]) -> list[str]:
@@ -61,7 +69,7 @@ def _reason(change: dict[str, Any]) -> list[str]:
         if isinstance(message, AIMessage):
             lines += [f"{call['name']}({_args(call['args'])})" for call in message.tool_calls]
             lines += [_first_line(message)] if message.text and not message.tool_calls else []
-        else:
+        elif isinstance(message, ToolMessage):
             lines.append(f"refused {message.name}: {message.text}")
     return lines or [str(change.get("reason", ""))]
 
@@ -115,6 +123,7 @@ def _sanitize(change: dict[str, Any]) -> list[str]:
     found = [
         f"{one['tool']}: looks like an instruction ({one['rule']}): {one['excerpt']!r}"
         for one in change.get("findings", [])
+        if not one["rule"].startswith(GUARD)
     ]
     return [f"{len(change.get('messages', []))} results cleaned and wrapped as data", *found]
 

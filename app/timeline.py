@@ -143,7 +143,8 @@ def _entries(channel: str, value: Any) -> Iterator[Entry]:
                 yield Entry(kind="outside", title=f"{raw['tool']}: {len(raw['text']):,} characters from outside")
         case "findings":
             for one in value:
-                yield Entry(kind="warning", title=f"{one['tool']}: looks like an instruction", text=one["excerpt"])
+                about = one["rule"] if one["rule"].startswith("guard ") else "looks like an instruction"
+                yield Entry(kind="warning", title=f"{one['tool']}: {about}", text=one["excerpt"])
         case "outcome" if value:
             yield Entry(kind="end", title=str(value))
 

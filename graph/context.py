@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graph.approvals import Approvals
 from graph.budget import Spending
+from graph.guards import Guards, Unguarded
 from graph.models import Models
 from graph.records import RunRecords, Unstored, Writes
 from graph.results import NothingKept, Results
@@ -231,6 +232,7 @@ class Services:
     telemetry: Telemetry = field(default_factory=Untraced)
     writes: Writes = field(default_factory=Unstored)
     results: Results = field(default_factory=NothingKept)
+    guards: Guards = field(default_factory=Unguarded)
 
 
 @dataclass(frozen=True, kw_only=True)

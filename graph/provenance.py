@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
@@ -28,6 +28,8 @@ class Wanted(TypedDict):
     """Id of the message."""
     calls: dict[str, int]
     """How many of each tool."""
+    rejected: NotRequired[bool]
+    """A person rejected a call since: something may be trying for what nobody wants, so each further one asks."""
 
 
 def add_origins(known: list[Origin] | None, updates: Sequence[Any]) -> list[Origin]:

@@ -13,6 +13,7 @@ from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
 from graph.facts import Fact, add_facts, add_lines
+from graph.guards import Finding, Guarded, add_findings
 from graph.plan import Planned
 from graph.provenance import Origin, Wanted, add_origins
 
@@ -89,17 +90,6 @@ class RawResult(TypedDict):
     note: NotRequired[str]
     whole: NotRequired[str]
     """See `graph.tools.ToolResult`."""
-
-
-class Finding(TypedDict):
-    """Something in untrusted text that looks like an instruction to the agent."""
-
-    tool: str
-    call_id: str
-    rule: str
-    """Which rule of the detector fired."""
-    excerpt: str
-    """The words it fired on, at most 120 characters."""
 
 
 class Usage(TypedDict):
@@ -221,11 +211,6 @@ def _flatten(updates: Iterable[Any]) -> Iterable[BaseMessage]:
         yield from convert_to_messages(update if isinstance(update, list) else [update])
 
 
-def add_findings(known: list[Finding] | None, new: list[Finding]) -> list[Finding]:
-    """Findings only ever gather."""
-    return [*(known or []), *new]
-
-
 def merge_counts(known: dict[str, int] | None, new: dict[str, int]) -> dict[str, int]:
     """The latest count of each key."""
     return {**(known or {}), **new}
@@ -264,7 +249,7 @@ class PlanPending(Pending, Planned, total=False):
     """The same in the `plan` graph."""
 
 
-class State(Input, PlanPending, total=False):
+class State(Input, PlanPending, Guarded, total=False):
     """Everything a run knows. A field without a reducer is replaced by what a node returns for it."""
 
     summary: Annotated[str, DeltaChannel(add_lines, str, snapshot_frequency=SNAPSHOT_EVERY)]
@@ -275,12 +260,11 @@ class State(Input, PlanPending, total=False):
 
     origins: Annotated[list[Origin], DeltaChannel(add_origins, snapshot_frequency=SNAPSHOT_EVERY)]
     """What of results later arguments may come from, though a stranger's texts stood beside it."""
-
     wanted: Wanted
     """What the newest request that was read asks for."""
 
     findings: Annotated[list[Finding], add_findings]
-    """What the injection detector has seen in this thread."""
+    """What the injection detector and the guards have seen in this thread."""
 
     lost: list[str]
     """Decisions of the last answer that came too late: what was decided instead, by whom and when."""

@@ -12,6 +12,7 @@ from langgraph.types import Interrupt, interrupt
 from graph.approvals import Approval, Question
 from graph.context import Run
 from graph.errors import AlreadyDecided, InvalidDecision
+from graph.provenance import Wanted
 from graph.state import Call, State, as_new, request_id
 from nodes import decisions, notices, origins
 from nodes.finish import totals
@@ -75,7 +76,10 @@ async def approve(state: State, runtime: Runtime[Run], config: RunnableConfig) -
         ]
     )
     await approvals.apply([row.id for row in shown if row.status != "pending"])
-    return {**_take_over(state["calls"], {row.call_id: row for row in shown}, refused), "lost": lost}
+    taken_over = _take_over(state["calls"], {row.call_id: row for row in shown}, refused)
+    if any(row.status == "rejected" for row in shown):
+        taken_over["wanted"] = Wanted(request=request_id(state["messages"]), calls={}, rejected=True)
+    return {**taken_over, "lost": lost}
 
 
 async def _notice(run: Run, state: State, asked: list[Call], thread_id: str) -> AIMessage | None:

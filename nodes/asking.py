@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from graph.state import Outcome, State, Usage, no_usage
 from nodes import faults, prompts
 from services import totals
 from services.budget import RunBudget
+from services.unstreamed import unstreamed
 
 NO_TOOLS = "no call can be made any more: answer in words"
 UNUSABLE = "no model of the chain ({chain}) made a call that can run"
@@ -63,8 +65,11 @@ class Asking:
             NoReply: there is none, or the limits leave no room to ask.
         """
         try:
+            # What a guard has yet to see is shown to nobody who follows the run.
+            shown = unstreamed() if self.run.services.guards.on("output") else nullcontext()
             async with asyncio.timeout(self.budget.left().seconds):
-                return await self._usable_reply(prompt)
+                with shown:
+                    return await self._usable_reply(prompt)
         except LimitReached as reached:
             self.usage["iterations"] -= self.requests == 0
             raise NoReply(reached.outcome, "; ".join([reached.why, *reached.failures])) from None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from langchain_core.messages import ToolMessage
 from typing_extensions import TypedDict  # typing's own has no schema before Python 3.12
 
+from graph.guards import Finding
 from graph.plan import TaskResult
 from graph.provenance import Origin
-from graph.state import Call, Finding, Outcome
+from graph.state import Call, Outcome
 
 
 class Attempt(TypedDict, total=False):

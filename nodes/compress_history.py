@@ -17,16 +17,17 @@ from graph.models import Models, Question
 from graph.results import Whole
 from graph.state import State, newest_request
 from nodes import faults, pinned, prompts
-from nodes.asking import new_run, usage_of_this_run
+from nodes.asking import NoReply, new_run
 from nodes.cutting import shortened
 from nodes.folding import OPENS, foldable, oversized, was_cut
+from nodes.guarding import guarding_at
 from nodes.openable import handle_of
 from nodes.results_text import bare
 from nodes.room import Room, room_of
-from services.budget import RunBudget, budget_of
+from services.budget import RunBudget
+from services.cleaning import is_wrapped
 from services.relevance import cut
 from services.tokens import most_of
-from services.totals import before
 
 SUMMARY_TOKENS = 2_000
 """Longest reply asked of the summarizer, unless replies are kept shorter anyway."""
@@ -45,6 +46,12 @@ EXCERPT_CHARS = 300
 
 async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Cut what is too long; fold what is too much into facts, one a line. A call and its result never part."""
+    guarding = guarding_at(runtime, "compress_history", state)
+    try:
+        await guarding.request()  # a run may begin here, and a model be asked
+    except NoReply as denied:
+        ended = {"outcome": denied.outcome, "reason": denied.why, **await guarding.spent()}
+        return {**new_run(state), **guarding.update(), **ended}
     services, context = runtime.context.services, runtime.context.context(state)
     info = runtime.execution_info
     thread_id = (info.thread_id if info and runtime.context.durable else None) or ""
@@ -56,16 +63,16 @@ async def compress_history(state: State, runtime: Runtime[Run]) -> dict[str, Any
         now = {message.id: message for message in shorter}
         state = {**state, "messages": [now.get(message.id, message) for message in state["messages"]]}
     fold = foldable(state, room)
-    new = new_run(state)
+    new = {**new_run(state), **guarding.update()}
     if not fold:  # this invocation keeps more than the thread does
-        return {**new, **({"messages": shorter} if shorter else {})}
+        return {**new, **({"messages": shorter} if shorter else {}), **await guarding.spent()}
     folded = fold.messages
     facts = [
         *await _handles(folded, runtime.context, thread_id),
         *_values(folded, state),
         *await _decisions(folded, runtime.context, thread_id),
     ]
-    budget = budget_of(runtime, "compress_history", context, usage_of_this_run(state), before(state))
+    budget = guarding.budget
     lines = await _summarized(services.models, context, _told(folded, state["messages"], room), budget)
     budget.usage["folds"] += 1
     if lines is None:
@@ -148,7 +155,7 @@ async def _handles(folded: Sequence[AnyMessage], run: Run, thread_id: str) -> li
             text=handle,
             source=str(message.name),
             about=pinned.shown(args.get(message.tool_call_id, {}))[:ABOUT_CHARS],
-            outside=True,
+            outside=is_wrapped(str(message.text)),
         )
         for handle, message in found
     ]

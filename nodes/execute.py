@@ -18,6 +18,7 @@ from graph.tools import Step
 from nodes.attempt import Attempt
 from nodes.caps import Caps
 from nodes.flight import Flight
+from nodes.guarding import Guarding
 from nodes.openable import openable
 from nodes.provenance import Judge
 from nodes.released import allowed
@@ -67,6 +68,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             writes=writes,
             stop=partial(_stop, counted=_in_doubt(calls), usage=state["usage"], context=context),
             judge=judge,
+            guarding=Guarding(run=run, state=state, open_budget=lambda: budget),
             caps=Caps(
                 limits=limits_by_tool(context.tool_limits),
                 made=Counter(state["usage"]["by_tool"]),

@@ -28,6 +28,7 @@ Kind = Literal[
     "unknown_tool",
     "bad_arguments",
     "over_tool_limit",
+    "refused_by_guard",
     "repeated_call_id",
     "repeated_calls",
 ]

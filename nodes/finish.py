@@ -10,11 +10,15 @@ from langgraph.runtime import Runtime
 from graph.context import Run
 from graph.state import Call, Outcome, State, no_usage
 from nodes.decisions import IN_DOUBT
+from nodes.guarding import guarding_at
 from nodes.notices import is_notice
 from services.totals import of_thread
 
 NOT_DONE, MAY_HAVE_RUN = "Not done", "May have run (ballast effects knows)"
 IN_DOUBT_STILL, SETTLED = "In doubt, may have happened", "Settled by a person, then not followed"
+
+STOPPED = "Stopped: {why}."
+WITHHELD = "Stopped: {why}. What was said before is not shown: {denied}."
 
 TOLD = {
     NOT_DONE: "Not run",
@@ -32,12 +36,21 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if left and info and info.thread_id:
         await runtime.context.services.approvals.close(info.thread_id)
     services = runtime.context.services
+    why = state.get("reason") or state.get("outcome") or "the run ended"
+    answer = _answer(state, left, why)
+    guarded: dict[str, Any] = {}
+    if state.get("outcome") != "completed" and answer != STOPPED.format(why=why) and services.guards.on("output"):
+        guarding = guarding_at(runtime, "finish", {**state, "outcome": None})  # of the run that ends here
+        ruling = await guarding.said(answer)
+        answer = WITHHELD.format(why=why, denied=ruling.denied) if ruling.denied else ruling.text
+        guarded = {**guarding.update(), **await guarding.spent()}
+        state = {**state, "usage": guarded["usage"]}
     if info and info.thread_id:
         await services.records.stands(info.thread_id, state.get("outcome"), of_thread(state))
     services.telemetry.annotate_run(**totals(state, state.get("outcome")))
-    why = state.get("reason") or state.get("outcome") or "the run ended"
     return {
-        "answer": _answer(state, left, why),
+        **guarded,
+        "answer": answer,
         "calls": [],
         **({"untrusted": []} if state.get("untrusted") else {}),
         "messages": [not_run(call, why, broken=_broke(state)) for call in left],
@@ -61,7 +74,7 @@ def _answer(state: State, left: list[Call], why: str) -> str:
     if state.get("outcome") == "completed":
         last = state["messages"][-1]
         return str(last.text)
-    parts = [f"Stopped: {why}."]
+    parts = [STOPPED.format(why=why)]
     if said := _last_words(state):
         parts.append(said)
     if done := _done(state):

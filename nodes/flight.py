@@ -19,6 +19,7 @@ from graph.state import Call, Outcome
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
 from nodes.caps import Caps
+from nodes.guarding import Guarding
 from nodes.openable import handles_in
 from nodes.provenance import Judge
 from nodes.released import doubtful, run_released
@@ -54,6 +55,7 @@ class Flight:
     """Effects that a person is asked about: an equal one waits; grows."""
     judge: Judge
     """Of where arguments come from; knows what this pass has read."""
+    guarding: Guarding
     caps: Caps
     """On single tools, with the calls of the plan's own tasks set aside."""
     writes: Watch
@@ -149,6 +151,7 @@ class Flight:
             slots=self._slots,
             caps=self.caps,
             judge=self.judge,
+            guarding=self.guarding,
         )
         return await agent.work(task, self.results)
 
@@ -156,7 +159,8 @@ class Flight:
         made = await self._made(task)
         if "result" in made or made["call"]["status"] == "ask":
             return made
-        return {"new": True, **await self._run(made["call"], new=True, outside=self._from_outside(task))}
+        ran = await self._run(made["call"], new=True, outside=self._from_outside(task))
+        return {"new": True, **ran, "findings": [*made["findings"], *ran.get("findings", [])]}
 
     def _from_outside(self, task: Task) -> bool:
         """Whether the task's arguments refer to what may hold words of someone outside."""
@@ -185,7 +189,10 @@ class Flight:
             return failed({**call, "args": args}, OVER.format(name=task["tool"], limit=limit))
         risk, reason = self.judge.raised(task["tool"], found, planned=task["args"] if task.get("unread") else None)
         call = {**call, "args": found.args, "risk": risk, "reason": reason}
-        return {"call": {**call, "status": "ready" if risk == "low" else "ask"}, "new": True}
+        denied, seen = await self.guarding.refusal(call["name"], call["id"], found.args, risk)
+        if denied:
+            return {**failed(call, denied), "findings": seen}
+        return {"call": {**call, "status": "ready" if risk == "low" else "ask"}, "new": True, "findings": seen}
 
     async def _run(self, call: Call, *, new: bool = False, outside: bool) -> Attempt:
         not_begun: Attempt = {} if new else {"call": call}
@@ -234,7 +241,7 @@ class Flight:
             attempt["origins"] = origins
         outside = outside or result.untrusted  # a tool may repeat what it was given
         if outside:
-            cleaned = await sanitized(raw_of(call, result))
+            cleaned = await sanitized(raw_of(call, result), self.guarding)
             text = cleaned.text
             attempt |= {"message": cleaned.message, "findings": cleaned.findings}
         else:

@@ -11,6 +11,7 @@ from graph.plan import failures
 from graph.state import State
 from nodes import prompts
 from nodes.asking import Asking, NoReply, usage_of_this_run
+from nodes.guarding import Guarding
 from services.budget import budget_of
 from services.totals import before
 
@@ -29,7 +30,9 @@ async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return await asking.ended(none)
     usage["strikes"] = 0
     services.telemetry.annotate(model=reply.model, cost_usd=usage["cost_usd"])
-    return {"messages": [reply.message], "usage": await budget.close(), **_outcome(state)}
+    guarding = Guarding(run=run, state=state, open_budget=lambda: budget)
+    update = {"messages": [reply.message], **_outcome(state), **await guarding.answered(reply.message)}
+    return {**update, **guarding.update(), "usage": await budget.close()}
 
 
 def _outcome(state: State) -> dict[str, Any]:

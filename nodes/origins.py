@@ -23,6 +23,11 @@ def of_calls(calls: Sequence[Call], state: State) -> dict[str, dict[str, list[st
     return {call["id"]: {name: _origins(value, places) for name, value in call["args"].items()} for call in calls}
 
 
+def of_value(value: Any, state: State) -> list[str]:
+    """Where a value stands word for word, apart from what people said; empty when it is the model's own."""
+    return [one for one in _origins(value, list(_places(state))) if one not in (REQUEST, MODEL)]
+
+
 def _places(state: State) -> Iterator[tuple[str, str]]:
     """(what to call it, its text), the newest first."""
     for message in reversed(state["messages"]):

@@ -15,6 +15,7 @@ from graph.plan import MOST_REPLANS, Planned, Task, TaskResult
 from graph.state import State, request_id
 from nodes import prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
+from nodes.guarding import Guarding
 from nodes.provenance import Judge, outside_read
 from nodes.wanted import read_request
 from services.admission import Room, estimated, excesses
@@ -41,13 +42,16 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     asking = Asking(run=run, context=context, usage=usage, budget=budget, role="planner", tools=[PLAN_TOOL])
     prompt = [*prompts.planning(state, services.tools.offered()), *prompts.replanning(ended, taken)]
     asked = request_id(state["messages"])
+    guarding = Guarding(run=run, state=state, open_budget=lambda: budget)
     around = bool(ended) and state.get("planned_for") == asked  # of a plan that is there, and has failed in part
     try:
+        await guarding.request()
         found = await _planned(asking, prompt, ended, taken)
     except NoReply as none:
         if not around or none.outcome != "model_failed":
-            return {**new, **await asking.ended(none)}
+            return {**new, **guarding.update(), **await asking.ended(none)}
         found = Found(tasks=[], faults=[none.why])
+    new |= guarding.update()
     usage["strikes"] = 0
     services.telemetry.annotate(
         tasks=[[one["id"], one["tool"], one["needs"]] for one in found.tasks], faults=found.faults

@@ -15,9 +15,10 @@ from typing import Any
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
 from graph.plan import TaskResult
-from graph.provenance import Origin
+from graph.provenance import Origin, Wanted
 from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
+from nodes import origins
 from nodes.notices import is_notice
 from services.cleaning import is_wrapped
 from services.provenance import Bound, Source, Trusted
@@ -30,12 +31,16 @@ ID_FIELDS = ("id", "id_", "key", "number")
 """Fields that name a record by themselves; others that do end in _id."""
 
 NOT_WANTED = "the request asks for no {tool}"
+REJECTED = "a call of this turn was rejected, and something tries another one"
 ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
 
 
 def outside_read(state: State) -> bool:
-    """Whether anything a stranger wrote may have reached the model on this thread."""
-    if state.get("summary") or state.get("facts"):  # what was folded may have come from outside
+    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since."""
+    facts = state.get("facts") or []
+    if any(one["outside"] for one in facts):
+        return True
+    if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
         return True
     return any(isinstance(one, ToolMessage) and is_wrapped(str(one.text)) for one in state["messages"])
 
@@ -62,27 +67,30 @@ class Judge:
     @cached_property
     def trusted(self) -> Trusted:
         """All that values may come from."""
-        origins = [*(self.state.get("origins") or []), *self._origins]
-        sources = [*sources_of(self.state, self.tools), *self._read, *_fields(origins)]
-        return Trusted(
-            sources, [Bound(value=one["text"], tool=one["tool"]) for one in origins if one["kind"] == "record"]
-        )
+        met = [*(self.state.get("origins") or []), *self._origins]
+        sources = [*sources_of(self.state, self.tools), *self._read, *_fields(met)]
+        return Trusted(sources, [Bound(value=one["text"], tool=one["tool"]) for one in met if one["kind"] == "record"])
 
-    def take_in(self, tool: str, result: TaskResult, origins: Sequence[Origin]) -> None:
+    def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
         trust = self.tools.trust(tool)
         if result.get("outside"):
             self.outside = True
         elif not (trust.untrusted or trust.gated) and result["stands"] == "done":
             self._read.append(Source(name=tool, text=result["text"]))
-        self._origins += origins
+        self._origins += met
         self.__dict__.pop("trusted", None)
 
     def needs_reading(self, names: Iterable[str]) -> bool:
         """Whether one of these calls is judged by what the request asks for, and the request was not read yet."""
-        wanted = self.state.get("wanted")
-        read = wanted is not None and wanted["request"] == request_id(self.state["messages"])
+        known = self.state.get("wanted")
+        read = known is not None and known["request"] == request_id(self.state["messages"])
         return not read and self.gates(names) and self.outside
+
+    def _wanted(self) -> Wanted:
+        """What the newest request asks for; nothing until it is read."""
+        request, known = request_id(self.state["messages"]), self.state.get("wanted")
+        return known if known and known["request"] == request else Wanted(request=request, calls={})
 
     def gates(self, names: Iterable[str]) -> bool:
         """Whether one of these tools changes something or lets data out."""
@@ -93,10 +101,14 @@ class Judge:
 
         `planned`: its arguments as a plan has them that was made before anything from outside was read.
         """
-        trust = self.tools.trust(name)
-        if not (self.outside and trust.gated) or found.error:
+        trust, wanted = self.tools.trust(name), self._wanted()
+        if found.error or not trust.gated:
             return found.risk, found.reason
         tiers: list[tuple[Risk, str]] = [(found.risk, found.reason)]
+        if wanted.get("rejected"):
+            tiers.append(("high", REJECTED))
+        if not self.outside:
+            return _highest(tiers)
         if why := self._beyond(name, in_plan=planned is not None):
             tiers.append(("high", why))
         for argument, value in found.args.items():
@@ -105,10 +117,11 @@ class Judge:
             if self._origin(argument, value, name, trust) is not None:
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
-            tiers.append((tier, f"{argument} {_shown(value)} is not from you"))
+            stands = origins.of_value(value, self.state)
+            where = f": it stands in {', '.join(stands)}" if stands else ""
+            tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
         self._begun[name] += 1
-        risk = max((tier for tier, _ in tiers), key=RISKS.index)
-        return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
+        return _highest(tiers)
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
@@ -140,11 +153,9 @@ class Judge:
 
     def _beyond(self, name: str, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for."""
-        if in_plan:
+        if in_plan or self._wanted().get("rejected"):
             return None
-        wanted = self.state.get("wanted")
-        calls = wanted["calls"] if wanted and wanted["request"] == request_id(self.state["messages"]) else {}
-        count = calls.get(name, 0)
+        count = self._wanted()["calls"].get(name, 0)
         made = (self.state["usage"]["done"].get(name, 0) if "usage" in self.state else 0) + self._begun[name]
         if made < count:
             return None
@@ -177,8 +188,14 @@ def sources_of(state: State, tools: Tools) -> Iterator[Source]:
     yield from known
 
 
-def _fields(origins: Sequence[Origin]) -> Iterator[Source]:
-    return (Source(name=one["tool"], text=one["text"]) for one in origins if one["kind"] == "field")
+def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:
+    """The highest tier, with the reasons of all."""
+    risk = max((tier for tier, _ in tiers), key=RISKS.index)
+    return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
+
+
+def _fields(met: Sequence[Origin]) -> Iterator[Source]:
+    return (Source(name=one["tool"], text=one["text"]) for one in met if one["kind"] == "field")
 
 
 def _values(value: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ from graph.state import Call, State, Usage
 from nodes import faults, prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from nodes.call_ids import with_fresh_call_ids
+from nodes.guarding import Guarding
 from nodes.provenance import Judge
 from nodes.sort_calls import sort_calls
 from nodes.wanted import read_request
@@ -27,23 +28,26 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     usage = usage_of_this_run(state)
     budget = budget_of(runtime, "reason", context, usage, before(state))
     asking = Asking(run=run, context=context, usage=usage, budget=budget, tools=services.tools.offered())
+    guarding = Guarding(run=run, state=state, open_budget=lambda: budget)
     try:
         asking.begin()
+        await guarding.request()
         reply = await asking.reply([*prompts.conversation(state), *prompts.notes(usage, context)])
     except NoReply as none:
-        return {**new_run(state), **await asking.ended(none)}
+        return {**new_run(state), **guarding.update(), **await asking.ended(none)}
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
     judge, read = Judge(state=state, tools=services.tools), None
     if judge.needs_reading(call["name"] for call in message.tool_calls):
         read = await read_request(state, run, context, usage, budget)
         judge = Judge(state={**state, "wanted": read}, tools=services.tools)
-    calls, refusals = await sort_calls(message, services.tools, usage, context, judge)
+    calls, refusals = await sort_calls(message, usage, context, judge, guarding)
     usage["strikes"] = 0 if calls or not message.tool_calls else usage["strikes"] + 1
     faults.note_repetition(usage, message, state["messages"])
     update: dict[str, Any] = {"messages": [message, *refusals], "calls": calls}
     update |= {"wanted": read} if read else {}
     update |= _ending(message, calls, usage, context)
+    update |= await guarding.answered(message) if not message.tool_calls else {}
     try:
         update["usage"] = await budget.close(tool_calls=0 if update.get("outcome") else len(calls))
     except LimitReached as reached:
@@ -56,7 +60,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         faults=usage["faults"],
         tiers=[{"tool": c["name"], "risk": c["risk"], "reason": c["reason"]} for c in calls],
     )
-    return {**new_run(state), **update}
+    return {**new_run(state), **guarding.update(), **update}
 
 
 def _ending(message: AIMessage, calls: list[Call], usage: Usage, context: LocalContext) -> dict[str, Any]:

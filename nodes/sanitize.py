@@ -10,8 +10,11 @@ from langchain_core.messages import ToolMessage
 from langgraph.runtime import Runtime
 
 from graph.context import Run
-from graph.state import Finding, RawResult, State
+from graph.guards import Finding
+from graph.state import RawResult, State
+from nodes.guarding import Guarding, guarding_at
 from nodes.openable import WHOLE
+from nodes.together import all_ended
 from services.cleaning import READ_CHARS, clean, suspicious, wrapped
 
 CLEANING_SECONDS = 10.0
@@ -25,12 +28,14 @@ NOT_CLEANED = "not_cleaned"
 
 async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Clean untrusted output, look for hidden instructions, and hand it over wrapped as data."""
-    cleaned = [await sanitized(raw) for raw in state["untrusted"]]
+    guarding = guarding_at(runtime, "sanitize", state)
+    cleaned = await all_ended(sanitized(raw, guarding) for raw in state["untrusted"])
     findings = [finding for one in cleaned for finding in one.findings]
     if findings:
         runtime.context.services.telemetry.annotate(findings=findings)
     messages = [one.message for one in cleaned]
-    return {"messages": messages, "untrusted": [], **({"findings": findings} if findings else {})}
+    update = {"messages": messages, "untrusted": [], **({"findings": findings} if findings else {})}
+    return {**update, **await guarding.spent()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +48,11 @@ class Sanitized:
     findings: list[Finding]
 
 
-async def sanitized(raw: RawResult) -> Sanitized:
-    """Clean one result and look for hidden instructions in it."""
+async def sanitized(raw: RawResult, guarding: Guarding) -> Sanitized:
+    """Clean one result, look for hidden instructions in it and ask the guards."""
     text, seen = await _read_in_time(raw["text"])
+    ruling, ruled = await guarding.content(text, raw["text"], raw["tool"], raw["call_id"])
+    text = ruling.text
     content = wrapped(text, source=raw["tool"], warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}))
     message = ToolMessage(
         "\n".join(part for part in (raw.get("note"), content) if part),
@@ -53,10 +60,10 @@ async def sanitized(raw: RawResult) -> Sanitized:
         name=raw["tool"],
         id=f"r-{raw['call_id']}",
         status="success" if raw["ok"] else "error",
-        artifact={WHOLE: raw["whole"]} if "whole" in raw else None,
+        artifact={WHOLE: raw["whole"]} if "whole" in raw and not ruling.denied else None,
     )
     findings = [Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=words) for rule, words in seen]
-    return Sanitized(text=text, message=message, findings=findings)
+    return Sanitized(text=text, message=message, findings=[*findings, *ruled])
 
 
 async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:

@@ -11,9 +11,10 @@ from langchain_core.messages.tool import ToolCall
 
 from graph.context import LocalContext, Run
 from graph.errors import BadSetting, LimitReached, ModelFailed
+from graph.guards import Finding
 from graph.models import Question
 from graph.plan import Task, TaskResult
-from graph.state import Call, Finding, RawResult
+from graph.state import Call, RawResult
 from graph.tools import Step
 from nodes import faults, prompts
 from nodes.asking import NoReply, at_an_end
@@ -22,6 +23,7 @@ from nodes.call_ids import with_fresh_call_ids
 from nodes.caps import Caps
 from nodes.cutting import shortened
 from nodes.folding import too_long
+from nodes.guarding import Guarding
 from nodes.openable import handles_in
 from nodes.provenance import Judge
 from nodes.results import message_of, raw_of
@@ -59,6 +61,7 @@ class Agent:
     caps: Caps
     judge: Judge
     """Of where arguments come from: reads that let data out are judged, too."""
+    guarding: Guarding
     passes: int = 0
     made: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -77,7 +80,7 @@ class Agent:
             return {**self._counted(), "stopped": (stopped.outcome, stopped.why)}
         except Unanswered as unanswered:
             return {**failed(call, str(unanswered)), **self._counted()}
-        cleaned = await sanitized(RawResult(call_id=call["id"], tool=task["tool"], text=text, ok=True))
+        cleaned = await sanitized(RawResult(call_id=call["id"], tool=task["tool"], text=text, ok=True), self.guarding)
         self.findings += cleaned.findings
         return {
             "call": call,
@@ -160,6 +163,10 @@ class Agent:
         risk, reason = self.judge.raised(call["name"], found)
         if risk != "low":  # nobody can be asked in here
             return _refused(call, NOT_OURS.format(name=call["name"], why=reason))
+        denied, seen = await self.guarding.refusal(call["name"], call["id"] or "", found.args, risk)
+        self.findings += seen
+        if denied:
+            return _refused(call, denied)
         if (limit := self.caps.take(call["name"], found.max_calls)) is not None:
             return _refused(call, OVER_IN_RUN.format(name=call["name"], limit=limit))
         allowed = Call(id=call["id"] or "", name=call["name"], args=found.args, risk="low", reason="", status="ready")
@@ -173,7 +180,7 @@ class Agent:
         if not result.untrusted:
             return message_of(allowed, result)
         self.judge.outside = True
-        cleaned = await sanitized(raw_of(allowed, result))
+        cleaned = await sanitized(raw_of(allowed, result), self.guarding)
         self.findings += cleaned.findings
         return cleaned.message
 

@@ -24,6 +24,8 @@ from services.addresses import is_loopback
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?")
 """Without underscores: they part a server's name from its tools'."""
 
+NO_MAPPING = " must be a mapping with servers; unset BALLAST_MCP to have none"
+
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -109,7 +111,7 @@ def load(path: Path) -> Servers:
         BadSetting: one line with the file, the place in it, and what to write.
     """
     try:
-        return Servers.model_validate(policy_file.read(path, holds="a mapping with servers", unset="BALLAST_MCP"))
+        return Servers.model_validate(policy_file.read(path, no_mapping=NO_MAPPING))
     except policy_file.Unreadable as unreadable:
         raise BadSetting(f"BALLAST_MCP: {path}{unreadable}") from None
     except ValidationError as error:

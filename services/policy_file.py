@@ -53,10 +53,11 @@ class Unreadable(Exception):
     """Why a file can't be read, to be said after its name."""
 
 
-def read(
-    path: Path, *, holds: str = "a mapping with tools, tiers or both", unset: str = "BALLAST_POLICY to have no policy"
-) -> Any:
-    """What the file holds. `holds` and `unset` tell what it should, and which variable to unset, when it does not.
+NO_MAPPING = " must be a mapping with tools, tiers or both; unset BALLAST_POLICY to have no policy"
+
+
+def read(path: Path, *, no_mapping: str = NO_MAPPING) -> Any:
+    """What the file holds; `no_mapping` is said of one that holds something else than a mapping.
 
     Raises:
         Unreadable: it is missing, not a file, too large, not text, not YAML, or YAML of a kind that is refused:
@@ -71,7 +72,7 @@ def read(
     except ValueError as error:  # a date or number that only looks like one
         raise Unreadable(f" is not YAML: {' '.join(str(error).split()):.200}") from None
     if not isinstance(data, dict):
-        raise Unreadable(f" must be {holds}; unset {unset}")
+        raise Unreadable(no_mapping)
     return data
 
 

@@ -37,7 +37,7 @@ DEFAULT_OPENAI_MODEL = "openai:gpt-5.4-mini"
 
 HIDDEN = (
     *("database_url", "encryption_key", "smtp_url", "openai_api_key", "openai_base_url", "redis_url"),
-    *("notify_webhook", "notify_secret"),
+    *("notify_webhook", "notify_secret", "guards_key"),
 )
 """Settings whose value may hold a secret: never shown in an error."""
 
@@ -101,6 +101,10 @@ class Settings(LocalContext, ReceiverSettings, BaseSettings):
         default_factory=Servers, validation_alias=AliasChoices("BALLAST_MCP"), repr=False
     )
     """MCP servers whose tools are offered once a person has approved them: a YAML file's name."""
+    guards: Path | None = Field(None, validation_alias=AliasChoices("BALLAST_GUARDS"))
+    """A YAML file with the guards of each stage. It belongs to the process, like the policy."""
+    guards_key: SecretStr | None = Field(None, validation_alias=AliasChoices("BALLAST_GUARDS_KEY"))
+    """The key for the endpoint of a guard's model; the one of the agent's models is never sent there."""
     breaker_failures: int = Field(5, validation_alias=AliasChoices("BALLAST_BREAKER_FAILURES"), ge=1, le=1_000)
     """Failures in a row after which an endpoint is left alone."""
     breaker_seconds: float = Field(30.0, validation_alias=AliasChoices("BALLAST_BREAKER_SECONDS"), gt=0, le=3_600)

@@ -149,7 +149,7 @@ def test_a_second_ctrl_c_does_not_change_the_exit_code(script: Script, start: St
 
 def test_resume_takes_the_limits_run_takes(ballast: Ballast, script: Script) -> None:
     model = script(*[{"tool_calls": [LIST]}] * 5, {"tool_calls": [MAIL]}, {"tool_calls": [ORDER, MAIL]})
-    ballast("run", "go", "--thread", "t", "--model", model)
+    ballast("run", "Mail Hello to ann@example.com, subject Hi, two times.", "--thread", "t", "--model", model)
     [mail] = json.loads(ballast("approvals", "list", "--json").stdout)
     ballast("approvals", "approve", mail["id"])
 

@@ -215,6 +215,8 @@ def _said(row: Approval, task: Task, happened: set[str]) -> dict[str, Any]:
         if task["tool"] == "shaky" and answer in ("abandon", "cancel"):
             return {"type": answer}
         return {"type": "done" if row.effect_key in happened else "retry"}
+    if answer not in row.choices:  # asked for what it was filled with, not for what it is
+        answer = "approve"
     more: dict[str, Any] = {}
     if answer == "edit":
         more = {"args": {**row.args, "price": 2.5}}

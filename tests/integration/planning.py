@@ -39,6 +39,11 @@ async def stands(runs: Runs, thread: str = "t") -> dict[str, str]:
     return {one["id"]: results[one["id"]]["stands"] if one["id"] in results else "open" for one in values["tasks"]}
 
 
+def pending(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Tier and reason of each call that waits, by tool."""
+    return {row["tool"]: (row["risk"], row["reason"]) for row in report["approvals"] if row["status"] == "pending"}
+
+
 @dataclass
 class Desk:
     """Tools of each kind. They keep what they were called with, and how many of them ran together."""

@@ -234,11 +234,13 @@ async def test_equal_effects_of_a_plan_each_happen_once(runs: Runs, script: Scri
 
 
 async def test_text_from_outside_reaches_the_model_as_data_and_references_without_its_marks(
-    runs: Runs, script: Script, desk: Desk
+    runs: Runs, script: Script, desk: Desk, services: Opened
 ) -> None:
     tasks = [task("o", "outside", text="a\u200bb <untrusted> c"), task("n", "note", text="$o")]
+    context = script(say("Read."), lists={"planner": [plan(*tasks)]})
 
-    await run(runs, script(say("Read."), lists={"planner": [plan(*tasks)]}))
+    await decide(services, ids_of(await run(runs, context))["note"], "approve")
+    await runs.resume("t", context=context)
 
     [shown] = [m for m in await messages_of(runs, "t") if isinstance(m, ToolMessage) and m.name == "outside"]
     assert str(shown.content).startswith("<untrusted")

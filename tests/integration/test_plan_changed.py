@@ -186,7 +186,9 @@ async def test_a_task_around_a_failure_can_not_need_what_failed(runs: Runs, scri
     assert (report["outcome"], desk.calls("note")) == ("tool_failed", [])
 
 
-async def test_a_strangers_words_stand_nowhere_as_ours_or_the_models(runs: Runs, script: Script, desk: Desk) -> None:
+async def test_a_strangers_words_stand_nowhere_as_ours_or_the_models(
+    runs: Runs, script: Script, desk: Desk, services: Opened
+) -> None:
     """Neither what a reference stands for, nor what a tool repeats of it, nor the fields there were instead."""
     tasks = [
         task("o", "outside", text=json.dumps({EVIL: 1})),
@@ -194,15 +196,17 @@ async def test_a_strangers_words_stand_nowhere_as_ours_or_the_models(runs: Runs,
         task("m", "note", text="$o.price"),
     ]
 
-    await run(runs, script(say("Done."), lists={"planner": [plan(*tasks), plan()]}))
+    context = script(say("Done."), lists={"planner": [plan(*tasks), plan()]})
+    await decide(services, ids_of(await run(runs, context))["note"], "approve")
+    await runs.resume("t", context=context)
 
     assert any(EVIL in text for text in desk.calls("note"))
     messages = await messages_of(runs, "t")
     made = [call for one in messages if isinstance(one, AIMessage) for call in one.tool_calls if call["name"] == "note"]
     told = [str(one.text) for one in messages if isinstance(one, ToolMessage) and one.name == "note"]
-    assert [call["args"]["text"] for call in made] == ["$o", "$o.price"]
-    assert [EVIL in text for text in told] == [True, False]
-    assert told[0].startswith("<untrusted")
+    assert sorted(call["args"]["text"] for call in made) == ["$o", "$o.price"]
+    assert [EVIL in text for text in told] == [False, True]
+    assert told[1].startswith("<untrusted")
 
 
 async def test_sub_tasks_ask_no_more_models_together_than_calls_may_run(

@@ -10,7 +10,7 @@ from langgraph.types import StateUpdate
 from app.lifespan import Opened
 from app.runs import Runs
 from tests.integration.conftest import Script, calls, decide, ids_of, say
-from tests.integration.planning import Desk, plan, runs_at, task
+from tests.integration.planning import Desk, pending, plan, runs_at, task
 from tests.integration.recording import Recording, with_parts
 from tools.base import tool
 
@@ -64,10 +64,6 @@ def runs(desk: Desk, services: Opened) -> Runs:
     return runs_at(desk, services, find_invoices, strike, visit)
 
 
-def pending(report: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    return {row["tool"]: (row["risk"], row["reason"]) for row in report["approvals"] if row["status"] == "pending"}
-
-
 WANTED = {"reader": [calls(("asked_for", {"calls": [{"tool": "note", "count": 1}, {"tool": "strike", "count": 1}]}))]}
 
 
@@ -77,7 +73,8 @@ async def test_a_value_from_outside_asks_and_the_reason_names_it(runs: Runs, scr
     report = await runs.start("Read it and note the address.", thread_id="t", context=context)
 
     assert report["outcome"] == "awaiting_approval"
-    assert pending(report) == {"note": ("high", "text '4711 Evil Street' is not from you")}
+    [(risk, reason)] = pending(report).values()
+    assert (risk, reason) == ("high", "text '4711 Evil Street' is not from you: it stands in outside (from outside)")
     assert desk.calls("note") == []
 
 
@@ -198,7 +195,9 @@ async def test_content_is_shown_and_goes_out_unless_it_is_cancelled(runs: Runs, 
 
     report = await runs.start("Strike invoice seven.", thread_id="t", context=context)
 
-    assert pending(report) == {"strike": ("medium", f"comment {EVIL!r} is not from you")}
+    assert pending(report) == {
+        "strike": ("medium", f"comment {EVIL!r} is not from you: it stands in outside (from outside)")
+    }
 
 
 async def test_an_address_that_a_page_gave_is_not_visited_unasked(runs: Runs, script: Script) -> None:
@@ -235,7 +234,8 @@ async def test_a_plan_made_after_something_was_read_has_to_show_all(runs: Runs, 
     report = await runs.start("Note 'Fair Road 12'.", thread_id="t", context=context, graph="plan")
 
     assert desk.calls("note") == ["Fair Road 12"]
-    assert pending(report) == {"note": ("high", "text '4711 Evil Street' is not from you")}
+    [(risk, reason)] = pending(report).values()
+    assert (risk, reason) == ("high", "text '4711 Evil Street' is not from you: it stands in outside (from outside)")
 
 
 async def test_in_a_sub_task_what_lets_data_out_is_refused(runs: Runs, script: Script, services: Opened) -> None:
@@ -288,3 +288,42 @@ async def test_what_was_read_and_folded_still_counts_as_read(runs: Runs, script:
 
     assert report["outcome"] == "awaiting_approval"
     assert desk.calls("note") == []
+
+
+@pytest.mark.parametrize("graph", ["react", "plan"])
+async def test_after_a_rejection_each_further_call_with_an_effect_asks_in_that_turn_alone(
+    runs: Runs, script: Script, services: Opened, desk: Desk, graph: str
+) -> None:
+    buy, one = ("buy", {"item": "lamp", "price": 1.0}), noted("Fair Road 12")
+    planner = [plan(task("b", "buy", item="lamp", price=1.0)), plan(task("n", "note", text="Fair Road 12"))]
+    turns = [calls(buy), calls(one), say("Done.")] if graph == "react" else [say("Done.")]
+    context = script(*turns, lists={"planner": planner})
+    report = await runs.start("Buy a lamp.", thread_id="t", context=context, graph=graph)
+    await decide(services, ids_of(report)["buy"], "reject")
+    report = await runs.resume("t", context=context)
+    if graph == "react":
+        assert pending(report) == {
+            "note": ("high", "a call of this turn was rejected, and something tries another one")
+        }
+        await decide(services, ids_of(report)["note"], "reject")
+        await runs.resume("t", context=context)
+    assert desk.calls("note") == []
+
+    again = script(calls(one), say("Done."), lists={"planner": planner[1:]})
+    report = await runs.start("Note 'Fair Road 12'.", thread_id="t", context=again, graph=graph)
+
+    assert report["outcome"] == "completed"
+    assert desk.calls("note") == ["Fair Road 12"]
+
+
+async def test_what_trusted_tools_gave_is_no_reading_of_strangers_when_it_is_folded(
+    runs: Runs, script: Script, desk: Desk
+) -> None:
+    turns = [calls(("lookup", {"id": name})) for name in "abc"]
+    context = script(*turns, calls(noted("of my own")), say("Done."), keep_tool_results=1)
+
+    report = await runs.start("go", thread_id="t", context=context)
+
+    assert (await runs.known("t")).values["summary"]
+    assert report["outcome"] == "completed"
+    assert desk.calls("note") == ["of my own"]

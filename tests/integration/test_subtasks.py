@@ -8,8 +8,8 @@ import pytest
 
 from app.lifespan import Opened
 from app.runs import Runs
-from tests.integration.conftest import Script, say
-from tests.integration.planning import Desk, plan, runs_at, stands, task
+from tests.integration.conftest import Script, decide, ids_of, say
+from tests.integration.planning import Desk, pending, plan, runs_at, stands, task
 from tests.integration.recording import Recording, with_parts
 
 LOOK = {"tool_calls": [{"name": "lookup", "args": {"id": "z"}}]}
@@ -43,7 +43,7 @@ def _lists(*turns: dict[str, Any], **args: Any) -> dict[str, Any]:
 
 
 async def test_it_reads_with_its_own_model_calls_and_its_answer_is_the_tasks_result(
-    runs: Runs, script: Script, desk: Desk, model: Recording
+    runs: Runs, script: Script, desk: Desk, model: Recording, services: Opened
 ) -> None:
     tasks = [
         task("a", "lookup", id="x"),
@@ -53,7 +53,11 @@ async def test_it_reads_with_its_own_model_calls_and_its_answer_is_the_tasks_res
     buys = {"tool_calls": [*LOOK["tool_calls"], {"name": "buy", "args": {"item": "z", "price": 1}}]}
     lists = {"planner": [plan(*tasks)], "subtasks": {"s": [buys, say("The z.")]}}
 
-    report = await run(runs, script(say("Noted."), lists=lists))
+    context = script(say("Noted."), lists=lists)
+    report = await run(runs, context)
+    assert pending(report) == {"note": ("high", "text 'The z.' is not from you")}
+    await decide(services, ids_of(report)["note"], "approve")
+    report = await runs.resume("t", context=context)
 
     assert (report["outcome"], desk.calls("note"), desk.calls("buy")) == ("completed", ["The z."], [])
     assert desk.calls("lookup") == ["x", "z"]

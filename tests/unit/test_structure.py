@@ -13,7 +13,7 @@ ROOMS = ["graph", "nodes", "tools", "checkpoints", "services"]
 TOP = ["app", "evals", "benchmarks"]
 VOCABULARY = {
     "graph.state", "graph.approvals", "graph.budget", "graph.models", "graph.context", "graph.errors", "graph.people",
-    "graph.plan", "graph.records", "graph.tools", "graph.facts", "graph.results",
+    "graph.plan", "graph.records", "graph.tools", "graph.facts", "graph.results", "graph.guards", "graph.provenance",
 }  # fmt: skip
 
 
