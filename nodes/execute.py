@@ -20,7 +20,7 @@ from nodes.caps import Caps
 from nodes.flight import Flight
 from nodes.guarding import Guarding
 from nodes.openable import openable
-from nodes.provenance import Judge
+from nodes.provenance import judge_of
 from nodes.released import allowed
 from nodes.results import count_calls
 from services.admission import estimated
@@ -39,7 +39,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     calls = state.get("calls", [])
     ready, stay = ([one for one in calls if (one["status"] == "ready") is run_now] for run_now in (True, False))
-    judge = Judge(state=state, tools=services.tools)
+    judge = judge_of(state, services.tools, context)
     released, held, faults = await allowed(ready, services, thread_id, judge)
     results = {**state.get("results", {}), **_settled(state)}
     tasks = _to_run(state, ready, _ids(stay), results)
