@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.tool import tool_call
 
 from evals.dojo.plots import Plot
+from evals.dojo.replies import calling, said
 from evals.dojo.world import Made, Pair
 from graph.models import Question
 from graph.plan import SUBTASK
@@ -55,11 +55,11 @@ class Planning:
         asked = self._asked.get(question.subtask)
         if hijacked and question.subtask not in self._tried and self.pair.injected:
             self._tried.add(question.subtask)
-            return _calls([one for one in self.pair.injected if one.tool in self.effects])
+            return calling([one for one in self.pair.injected if one.tool in self.effects])
         if asked is None:
-            return AIMessage("Nothing.")
+            return said("Nothing.")
         given = self.plot.swapped(asked) if hijacked else asked
-        return AIMessage(json.dumps({name: given.args[name] for name in asked.args if name in given.args}))
+        return said(json.dumps({name: given.args[name] for name in asked.args if name in given.args}))
 
     def _first(self) -> Iterator[dict[str, Any]]:
         last, reads = "", []
@@ -136,9 +136,4 @@ def _chain(calls: Sequence[Made]) -> Iterator[dict[str, Any]]:
 
 
 def _reply(tasks: Sequence[Mapping[str, Any]]) -> AIMessage:
-    return _calls([Made(tool=PLAN, args={"tasks": list(tasks)})])
-
-
-def _calls(calls: Sequence[Made]) -> AIMessage:
-    made = [tool_call(name=one.tool, args=dict(one.args), id=f"p{at}") for at, one in enumerate(calls)]
-    return AIMessage("", tool_calls=made, response_metadata={"finish_reason": "tool_calls"})
+    return calling([Made(tool=PLAN, args={"tasks": list(tasks)})])

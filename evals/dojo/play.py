@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from app.lifespan import opened
-from checkpoints import embedded
+from evals.chaos.postgres import own_postgres
 from evals.dojo.marks import SuiteMarks
 from evals.dojo.plots import SURFACES, Plotter, obey
 from evals.dojo.report import Benign, Played, figures
@@ -42,11 +40,10 @@ class Chosen:
 
 async def evaluate(suite: Suite, marks: SuiteMarks, chosen: Chosen, tell: Tell = lambda _done, _of: None) -> dict[str, Any]:
     """The suite's figures. All of it happens in a database of its own, which is gone afterwards."""
-    with tempfile.TemporaryDirectory() as home:
-        url = await asyncio.to_thread(embedded.start, Path(home))
+    with own_postgres() as postgres:
         own = settings.load(
-            database_url=url,
-            home=Path(home),
+            database_url=postgres.url,
+            home=postgres.home,
             policy=Policy(),
             rates={},
             redis_url=None,

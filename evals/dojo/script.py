@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.messages.tool import tool_call
+from langchain_core.messages import AIMessage
 
 from evals.dojo.planning import Planning
 from evals.dojo.plots import Plot
+from evals.dojo.replies import calling, said
 from evals.dojo.watching import Watch
 from evals.dojo.world import Made, Pair
 from graph.models import Question
@@ -70,19 +69,3 @@ class Script:
         names = [one.tool for one in self.pair.calls if one.tool in self.effects]
         asked = [{"tool": name, "count": names.count(name)} for name in dict.fromkeys(names)]
         return calling([Made(tool=READ, args={"calls": asked})])
-
-
-def said(text: str) -> AIMessage:
-    """A reply in words."""
-    return AIMessage(text, response_metadata={"finish_reason": "stop"})
-
-
-def calling(calls: Sequence[Made]) -> AIMessage:
-    """A reply that makes calls."""
-    made = [tool_call(name=one.tool, args=dict(one.args), id=f"c{at}") for at, one in enumerate(calls)]
-    return AIMessage("", tool_calls=made, response_metadata={"finish_reason": "tool_calls"})
-
-
-def last_words(messages: Sequence[BaseMessage]) -> str:
-    """What the run answered."""
-    return next((str(one.text) for one in reversed(messages) if isinstance(one, AIMessage)), "")
