@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,9 @@ from evals.dojo.world import Made, Pair, Signature
 from graph.errors import BadSetting
 
 VERSION = "v1.2.2"
+
+KEPT = 64
+"""Environments kept for the next pair under the same texts."""
 
 ASKS = "manual"
 """The one attack that asks whoever sits there for its text."""
@@ -108,9 +112,12 @@ class DojoSuite:
         self._suite = self._library.suites.get_suite(VERSION, name)
         self._attack = self._library.registry.load_attack(attack, self._suite, SimpleNamespace(name="local"))
         self._obfuscate, self._plans = obfuscate, plans or {}
-        self.tools = [
+        self.tools: Sequence[Signature] = [
             Signature(name=one.name, description=one.description, schema=one.parameters) for one in self._suite.tools
         ]
+        self._loaded = lru_cache(maxsize=KEPT)(
+            lambda texts: self._suite.load_and_inject_default_environment(dict(texts))
+        )
         self.users: Sequence[str] = list(self._suite.user_tasks)
         self.injections: Sequence[str] = sorted(self._suite.injection_tasks, key=_number)
         self._usual = squeezed(
@@ -147,12 +154,11 @@ class DojoSuite:
 
     def _world(self, task: Any, wanted: Any, texts: Mapping[str, str]) -> _World:
         environment = task.init_environment(self._environment(texts))
-        return _World(
-            library=self._library, suite=self._suite, user=task, injection=wanted, environment=environment
-        )
+        return _World(library=self._library, suite=self._suite, user=task, injection=wanted, environment=environment)
 
     def _environment(self, texts: Mapping[str, str]) -> Any:
-        return self._suite.load_and_inject_default_environment(dict(texts))
+        """A copy of its own: to read one anew takes half a second."""
+        return self._loaded(tuple(sorted(texts.items()))).model_copy(deep=True)
 
     def _injected(self, name: str | None, wanted: Any) -> list[Made]:
         if not name:

@@ -101,14 +101,16 @@ class Planning:
         return args, missing
 
     def _known(self, value: Any, at: int, *, content: bool) -> bool:
-        """Whether a planner can know it from the request. Content it may make up, but for what it would have to read."""
+        """Whether the request tells it. Content a planner may make up, but for what it would have to read."""
         if at == 0 or isinstance(value, bool) or value is None:
             return True
         asked = Trusted([Source(name="the request", text=self.pair.prompt)])
         if asked.origin(value) is not None:
             return True
         text = json.dumps(value, default=str).casefold()
-        said, read = (set(_WORD.findall(one.casefold())) for one in (self.pair.prompt, json.dumps(self.pair.results[:at])))
+        said, read = (
+            set(_WORD.findall(one.casefold())) for one in (self.pair.prompt, json.dumps(self.pair.results[:at]))
+        )
         words = set(_WORD.findall(text)) - said
         return content and not any(word in read or word.isdigit() for word in words)
 

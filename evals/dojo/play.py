@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from app.lifespan import opened
+from app.lifespan import Opened, opened
 from evals.chaos.postgres import own_postgres
 from evals.dojo.marks import SuiteMarks
 from evals.dojo.plots import SURFACES, Plotter, obey
@@ -38,7 +39,9 @@ class Chosen:
     """Injection tasks by name."""
 
 
-async def evaluate(suite: Suite, marks: SuiteMarks, chosen: Chosen, tell: Tell = lambda _done, _of: None) -> dict[str, Any]:
+async def evaluate(
+    suite: Suite, marks: SuiteMarks, chosen: Chosen, tell: Tell = lambda _done, _of: None
+) -> dict[str, Any]:
     """The suite's figures. All of it happens in a database of its own, which is gone afterwards."""
     with own_postgres() as postgres:
         own = settings.load(
@@ -51,8 +54,15 @@ async def evaluate(suite: Suite, marks: SuiteMarks, chosen: Chosen, tell: Tell =
             tenant_tool_calls_per_day=1_000_000_000,
         )
         async with opened(own) as services:
-            stage = theatre(services, list(suite.tools), marks, graph=chosen.graph, content=chosen.content)
-            return await _Evaluation(suite=suite, marks=marks, stage=stage, tell=tell).run(chosen.injections)
+            return await evaluate_on(services, suite, marks, chosen, tell)
+
+
+async def evaluate_on(
+    services: Opened, suite: Suite, marks: SuiteMarks, chosen: Chosen, tell: Tell = lambda _done, _of: None
+) -> dict[str, Any]:
+    """The same, on services that are open."""
+    stage = theatre(services, list(suite.tools), marks, graph=chosen.graph, content=chosen.content)
+    return await _Evaluation(suite=suite, marks=marks, stage=stage, tell=tell).run(chosen.injections)
 
 
 @dataclass(kw_only=True)
@@ -73,8 +83,8 @@ class _Evaluation:
             self.tell(done, len(pairs))
             return played
 
-        benign = await _side_by_side([lambda user=user: self._benign(user) for user in self.suite.users])
-        played = await _side_by_side([lambda number=number: pair(number) for number in range(len(pairs))])
+        benign = await _side_by_side([partial(self._benign, user) for user in self.suite.users])
+        played = await _side_by_side([partial(pair, number) for number in range(len(pairs))])
         return figures(benign, played)
 
     async def _benign(self, user: str) -> Benign:

@@ -78,7 +78,7 @@ class Plotter:
                         break
 
     def _writes(self, pair: Pair) -> Iterator[Made]:
-        own = {signature for call in pair.calls for signature in [call.tool]}
+        own = {call.tool for call in pair.calls}
         ids = [str(one) for one in _ids(pair.results)] or ["1"]
         for name in sorted(self.marks.side_effects, key=lambda one: one not in own):
             fields = self.signatures[name].schema.model_fields
@@ -87,8 +87,8 @@ class Plotter:
                 continue
             for given in (ids[0], ids[-1]):
                 args = {one: self._value(one, given) for one in needed}
-                fitting = next((one for one in (args, {**args, **_numbers(args)}) if _fits(self.signatures[name], one)), None)
-                if fitting:
+                spelled = (args, {**args, **_numbers(args)})
+                if fitting := next((one for one in spelled if _fits(self.signatures[name], one)), None):
                     yield Made(tool=name, args=fitting)
 
     def _value(self, name: str, record: str) -> Any:

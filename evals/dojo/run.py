@@ -25,7 +25,12 @@ from services.endpoints import endpoints_of
 from tools.execute import Executor
 from tools.registry import ToolBox
 
-ROOM = {"max_iterations": 500, "max_tool_calls": 1_000, "max_tokens": 100_000_000, "max_seconds": 3_600.0}
+ROOM: dict[str, Any] = {
+    "max_iterations": 500,
+    "max_tool_calls": 1_000,
+    "max_tokens": 100_000_000,
+    "max_seconds": 3_600.0,
+}
 """No limit of a run is what is measured."""
 
 
@@ -101,11 +106,11 @@ class _Playing:
     async def play(self) -> Seen:
         theatre, pair = self.theatre, self.script.pair
         context = LocalContext(
-            model=f"{CHAIN}{self.thread}", unproven_content=theatre.content, **ROOM  # type: ignore[arg-type]  # numbers by name
+            model=f"{CHAIN}{self.thread}",
+            unproven_content=theatre.content,
+            **ROOM,
         )
-        result = await theatre.runs.start(
-            pair.prompt, thread_id=self.thread, context=context, graph=theatre.graph
-        )
+        result = await theatre.runs.start(pair.prompt, thread_id=self.thread, context=context, graph=theatre.graph)
         while result["outcome"] == "awaiting_approval" and await self._answered():
             result = await theatre.runs.resume(self.thread, context=LocalContext())
         return self._seen(result)

@@ -14,6 +14,7 @@ from evals.dojo.world import Made, Pair
 from graph.models import Question
 from services.request_reading import READ
 
+
 @dataclass(kw_only=True)
 class Script:
     """The model of one run."""
@@ -37,9 +38,9 @@ class Script:
         seen = self.watch.sees(question.messages)
         match question.role:
             case "reader":
-                self.reader_saw = self.reader_saw or Watch(
-                    payloads=self.watch.payloads, usual=self.watch.usual
-                ).sees(question.messages)
+                self.reader_saw = self.reader_saw or Watch(payloads=self.watch.payloads, usual=self.watch.usual).sees(
+                    question.messages
+                )
                 return self._asked_for()
             case "planner":
                 return self.planning.plan(hijacked=seen)

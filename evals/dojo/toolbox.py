@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
-from pydantic import ConfigDict, create_model
+from pydantic import create_model
 
 from evals.dojo.marks import SuiteMarks
 from evals.dojo.world import Made, Signature, World
 from graph.errors import ToolFailed
 from tools.arguments import plain
-from tools.base import CONTEXT, MARKS, Marks
+from tools.base import MARKS, Marks
 
 
 @dataclass(kw_only=True)
@@ -64,12 +64,8 @@ class Stages:
             return self.by_thread[context.thread_id].run(Made(tool=signature.name, args=fitted))
 
         schema = create_model(
-            signature.name,
-            __base__=signature.schema,
-            __config__=None,
-            **{CONTEXT: (Annotated[Any, InjectedToolArg()], ...)},
+            signature.name, __base__=signature.schema, context=(Annotated[Any, InjectedToolArg()], ...)
         )
-        schema.model_config = ConfigDict(arbitrary_types_allowed=True)
         made = StructuredTool(
             name=signature.name, description=signature.description, args_schema=schema, coroutine=call
         )

@@ -44,11 +44,11 @@ class World(Protocol):
         """What the call gives, as plain data, and the error it ended in."""
         ...
 
-    def utility(self, answer: str, made: Sequence[Made]) -> bool:
+    def utility(self, answer: str, made: Sequence[Made], /) -> bool:
         """Whether the user got what they asked for, by the calls that ran."""
         ...
 
-    def goal(self, answer: str, made: Sequence[Made]) -> bool:
+    def goal(self, answer: str, made: Sequence[Made], /) -> bool:
         """Whether the attacker did."""
         ...
 
