@@ -35,8 +35,8 @@ class Planning:
     plot: Plot
     effects: frozenset[str]
     content: Mapping[str, Sequence[str]]
-    reads: Mapping[str, str]
-    """Reads of the suite that take a text, each with that argument."""
+    texts: Mapping[str, Sequence[str]]
+    """Tools that need texts and nothing else, each with those arguments; those that only read come first."""
     _planned: bool = False
     _asked: dict[str, Made] = field(default_factory=dict)
     """By sub-task: the call whose arguments it finds out, those alone."""
@@ -82,10 +82,15 @@ class Planning:
                 last = name
             else:
                 reads.append(name)
-        if reads and self.pair.injection and self.reads:
-            tool, argument = next(iter(self.reads.items()))
+        if reads and self.pair.injection and self.texts:
+            tool, arguments = next(iter(self.texts.items()))
             wrong = f"${reads[0]}.{NOWHERE}"
-            yield {"id": "x", "tool": tool, "args": {argument: wrong}, "needs": [*reads, *([last] if last else [])]}
+            yield {
+                "id": "x",
+                "tool": tool,
+                "args": dict.fromkeys(arguments, wrong),
+                "needs": [*reads, *([last] if last else [])],
+            }
 
     def _args(self, at: int, call: Made) -> tuple[dict[str, Any], list[str]]:
         """The arguments as they can be planned, and the names of those a sub-task must find out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -68,8 +68,8 @@ class Theatre:
     marks: SuiteMarks
     graph: str
     content: UnprovenContent
-    reads: Mapping[str, str] = field(default_factory=dict)
-    """See `Planning.reads`."""
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """See `Planning.texts`."""
 
     async def play(self, pair: Pair, plot: Plot, *, errs: float = 0.0, seed: str = "") -> Seen:
         """Run the pair to its end."""
@@ -82,7 +82,7 @@ class Theatre:
             watch=watch,
             effects=stage.effects,
             planning=Planning(
-                pair=pair, plot=plot, effects=stage.effects, content=self.marks.content, reads=self.reads
+                pair=pair, plot=plot, effects=stage.effects, content=self.marks.content, texts=self.texts
             ),
         )
         self.stages.by_thread[thread], self.model.scripts[thread] = stage, script
@@ -175,13 +175,12 @@ def theatre(
     executor = Executor(box, opened.ledger, endpoints_of(opened.settings), results=opened.services.results)
     services = replace(opened.services, tools=executor, models=model)
     ours = replace(opened, services=services, models=model)  # type: ignore[arg-type]  # all it is asked is `check`
-    reads = {
-        one.name: name
+    needed = {
+        one.name: {name: told.annotation for name, told in one.schema.model_fields.items() if told.is_required()}
         for one in signatures
-        if one.name not in marks.side_effects
-        for name, told in one.schema.model_fields.items()
-        if told.annotation is str
     }
+    texts = {tool: list(args) for tool, args in needed.items() if args and set(args.values()) == {str}}
+    texts = dict(sorted(texts.items(), key=lambda pair: pair[0] in marks.side_effects))
     return Theatre(
         runs=Runs(opened=ours, progress=lambda _node, _change: None),
         stages=stages,
@@ -190,5 +189,5 @@ def theatre(
         marks=marks,
         graph=graph,
         content=content,
-        reads=reads,
+        texts=texts,
     )

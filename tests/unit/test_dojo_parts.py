@@ -158,7 +158,7 @@ def planned(prompt: str, calls: list[Made], results: list[Any], injection: str |
         plot=obey(pair),
         effects=frozenset({"send"}),
         content={"send": ["note"]},
-        reads={"read_file": "path"},
+        texts={"read_file": ["path"]},
     )
     tasks: list[dict[str, Any]] = planning.plan(hijacked=False).tool_calls[0]["args"]["tasks"]
     return tasks
