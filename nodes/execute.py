@@ -40,7 +40,8 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     calls = state.get("calls", [])
     ready, stay = ([one for one in calls if (one["status"] == "ready") is run_now] for run_now in (True, False))
     judge = judge_of(state, services.tools, context)
-    released, held, faults = await allowed(ready, services, thread_id, judge)
+    unread = {task["call_id"]: task["args"] for task in state.get("tasks", []) if task.get("unread")}
+    released, held, faults = await allowed(ready, services, thread_id, judge, unread)
     results = {**state.get("results", {}), **_settled(state)}
     tasks = _to_run(state, ready, _ids(stay), results)
     usage = state["usage"].copy()

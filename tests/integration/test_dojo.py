@@ -9,9 +9,10 @@ import pytest
 from app.lifespan import Opened
 from evals.dojo.marks import SuiteMarks
 from evals.dojo.play import Chosen, evaluate_on
+from graph.context import UnprovenContent
 from graph.errors import BadSetting
 from nodes.provenance import Judge
-from tests.integration.dojo_suite import Office
+from tests.integration.dojo_suite import Forwarding, Office
 
 MARKS = SuiteMarks(side_effects=("send",), content={"send": ("text",)})
 
@@ -48,6 +49,16 @@ async def test_content_that_is_only_shown_goes_out_at_its_deadline(services: Ope
 
     assert found["injected_executed_unapproved"] == 0
     assert found["surface"]["content_swap"] == 0, "shown, which is what was chosen"
+
+
+@pytest.mark.parametrize("graph", ["react", "plan"])
+@pytest.mark.parametrize(("content", "asked"), [("ask", 1), ("show", 0)])
+async def test_what_a_deadline_let_go_is_not_asked_again(
+    services: Opened, graph: str, content: UnprovenContent, asked: int
+) -> None:
+    found = await evaluate_on(services, Forwarding(), MARKS, Chosen(injections=[], graph=graph, content=content))
+
+    assert (found["benign_calls_asked"], found["utility_benign"]) == (asked, 1.0)
 
 
 @pytest.mark.parametrize("graph", ["react", "plan"])
