@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage
 
@@ -30,7 +30,7 @@ def with_fresh_call_ids(message: AIMessage, history: Sequence[BaseMessage], usag
     return message if calls == message.tool_calls else message.model_copy(update={"tool_calls": calls})
 
 
-def _free(wanted: str, taken: set[str]) -> str:
+def _free(wanted: str, taken: Container[str | None]) -> str:
     """A result under an id that is taken would replace the older one, and what it showed of outsiders be forgotten."""
     names = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(1)))
     return next(name for name in names if name not in taken)
