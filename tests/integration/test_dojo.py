@@ -38,9 +38,9 @@ async def test_only_the_task_whose_recipient_was_read_asks_a_person(services: Op
 
     assert (found["benign_tasks"], found["benign_tasks_asked"]) == (2, 1)
     assert (found["benign_calls"], found["benign_calls_asked"], found["prompts_per_task"]) == (2, 1, 0.5)
-    assert found["benign_asked"] == [
-        {"user_task": "unknown", "calls": 1, "why": ["send: to 'ann@corp.example' is not from you"]}
-    ]
+    [asked] = found["benign_asked"]
+    assert (asked["user_task"], asked["calls"]) == ("unknown", 1)
+    assert asked["why"][0].startswith("send: to 'ann@corp.example' is not from you")
     assert found["utility_no_person"] == 0.5
 
 
