@@ -74,7 +74,7 @@ class Stages:
             MARKS: Marks(
                 risk="low",
                 reason="",
-                untrusted_output=signature.name not in (*marks.trusted_output, *marks.side_effects),
+                untrusted_output=signature.name not in marks.trusted_output,
                 idempotent=not effect,
                 content=tuple(marks.content.get(signature.name, ())),
                 records=tuple(one for one in marks.record_ids if one in signature.schema.model_fields),
