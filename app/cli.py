@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from app.cli_approvals import approvals_app
 from app.cli_audit import audit
 from app.cli_chaos import chaos
+from app.cli_eval import eval_app
 from app.cli_mcp import mcp_app
 from app.cli_tokens import tokens_app
 from app.cli_worker import worker
@@ -34,6 +35,7 @@ INTERRUPTED = 130
 cli.add_typer(approvals_app, name="approvals")
 cli.add_typer(tokens_app, name="token")
 cli.add_typer(mcp_app, name="mcp")
+cli.add_typer(eval_app, name="eval")
 cli.command()(chaos)
 cli.command()(worker)
 cli.command()(audit)

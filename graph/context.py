@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -24,6 +24,9 @@ from graph.state import State
 from graph.tools import AT_ONCE, Tools
 
 KEEP_TOOL_RESULTS, FOLD_SHARE = 5, 0.2
+
+UnprovenContent = Literal["show", "ask"]
+"""What becomes of a call whose content can't be shown to come from somebody we trust: tier medium, or high."""
 
 EXPLICIT = "ballast_explicit"
 """Where a config's `configurable` holds what its invocation set itself: routers, handed no Run, look there."""
@@ -131,6 +134,12 @@ class Context(BaseModel):
         description="How long a medium-risk action waits before it goes out.",
         ge=1,
         le=604_800,
+    )
+    unproven_content: UnprovenContent = Field(
+        "show",
+        title="Content of unknown origin",
+        description="A call whose subject or text may be a stranger's: show it, and let it go out at its deadline "
+        "unless somebody cancels it, or ask first.",
     )
 
     @field_validator("tool_limits")

@@ -13,7 +13,7 @@ from graph.state import State
 from graph.tools import Step, ToolResult
 from nodes.lines import Turn, counted, in_lines, without_waiting
 from nodes.openable import openable
-from nodes.provenance import Judge
+from nodes.provenance import judge_of
 from nodes.released import allowed, doubtful, run_released
 from nodes.results import count_calls, message_of, raw_of
 from nodes.slots import Slots
@@ -29,7 +29,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     started = services.clock.monotonic()
     others = [call for call in state["calls"] if call["status"] != "ready"]
     released = [call for call in state["calls"] if call["status"] == "ready"]
-    judge = Judge(state=state, tools=services.tools)
+    judge = judge_of(state, services.tools, context)
     ready, held, faults = await allowed(released, services, thread_id, judge)
     ready, waiting = without_waiting(ready, [*held, *others], services.tools)
     more = sum("effect_key" not in call for call in ready)  # one in doubt was counted when it was first made

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Container, Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage
 
@@ -22,8 +23,14 @@ def with_fresh_call_ids(message: AIMessage, history: Sequence[BaseMessage], usag
         if unique and not (len(unique) <= LONGEST_CALL_ID and unique.isprintable()):
             unique = None
         if not unique or unique in taken:
-            unique = f"{unique or 'call'}-{message.id}-{position}"
+            unique = _free(f"{unique or 'call'}-{message.id}-{position}", taken)
             faults.count(usage, "repeated_call_id")
         taken.add(unique)
         calls.append({**call, "id": unique})
     return message if calls == message.tool_calls else message.model_copy(update={"tool_calls": calls})
+
+
+def _free(wanted: str, taken: Container[str | None]) -> str:
+    """A result under an id that is taken would replace the older one, and what it showed of outsiders be forgotten."""
+    names = itertools.chain([wanted], (f"{wanted}-{number}" for number in itertools.count(1)))
+    return next(name for name in names if name not in taken)

@@ -20,7 +20,7 @@ from nodes.caps import Caps
 from nodes.flight import Flight
 from nodes.guarding import Guarding
 from nodes.openable import openable
-from nodes.provenance import Judge
+from nodes.provenance import judge_of
 from nodes.released import allowed
 from nodes.results import count_calls
 from services.admission import estimated
@@ -39,8 +39,9 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     thread_id = (info.thread_id if info else None) or uuid4().hex  # two runs without a thread share no effect
     calls = state.get("calls", [])
     ready, stay = ([one for one in calls if (one["status"] == "ready") is run_now] for run_now in (True, False))
-    judge = Judge(state=state, tools=services.tools)
-    released, held, faults = await allowed(ready, services, thread_id, judge)
+    judge = judge_of(state, services.tools, context)
+    unread = {task["call_id"]: task["args"] for task in state.get("tasks", []) if task.get("unread")}
+    released, held, faults = await allowed(ready, services, thread_id, judge, unread)
     results = {**state.get("results", {}), **_settled(state)}
     tasks = _to_run(state, ready, _ids(stay), results)
     usage = state["usage"].copy()

@@ -16,7 +16,7 @@ from graph.state import State, request_id
 from nodes import prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from nodes.guarding import Guarding
-from nodes.provenance import Judge, outside_read
+from nodes.provenance import judge_of, outside_read
 from nodes.wanted import read_request
 from services.admission import Room, estimated, excesses
 from services.budget import budget_of
@@ -61,7 +61,7 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
     update: dict[str, Any] = {**new, "planned_for": asked}
     unread = not (outside_read(state) or any(one.get("outside") for one in ended.values()))
-    judge = Judge(state=state, tools=services.tools)
+    judge = judge_of(state, services.tools, context)
     if not unread and judge.gates(one["tool"] for one in found.tasks):
         update["wanted"] = await read_request(state, run, context, usage, budget)
     if found.tasks:

@@ -14,6 +14,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 
+from graph.context import Context
 from graph.plan import TaskResult
 from graph.provenance import Origin, Wanted
 from graph.state import RISKS, Call, Risk, State, request_id
@@ -33,6 +34,11 @@ ID_FIELDS = ("id", "id_", "key", "number")
 NOT_WANTED = "the request asks for no {tool}"
 REJECTED = "a call of this turn was rejected, and something tries another one"
 ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
+
+
+def judge_of(state: State, tools: Tools, context: Context) -> Judge:
+    """The judge of a step, as strict with content as the run's settings say."""
+    return Judge(state=state, tools=tools, content="high" if context.unproven_content == "ask" else "medium")
 
 
 def outside_read(state: State) -> bool:

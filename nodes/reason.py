@@ -14,7 +14,7 @@ from nodes import faults, prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from nodes.call_ids import with_fresh_call_ids
 from nodes.guarding import Guarding
-from nodes.provenance import Judge
+from nodes.provenance import judge_of
 from nodes.sort_calls import sort_calls
 from nodes.wanted import read_request
 from services.budget import budget_of, no_room_for_calls
@@ -37,10 +37,10 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return {**new_run(state), **guarding.update(), **await asking.ended(none)}
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
-    judge, read = Judge(state=state, tools=services.tools), None
+    judge, read = judge_of(state, services.tools, context), None
     if judge.needs_reading(call["name"] for call in message.tool_calls):
         read = await read_request(state, run, context, usage, budget)
-        judge = Judge(state={**state, "wanted": read}, tools=services.tools)
+        judge = judge_of({**state, "wanted": read}, services.tools, context)
     calls, refusals = await sort_calls(message, usage, context, judge, guarding)
     usage["strikes"] = 0 if calls or not message.tool_calls else usage["strikes"] + 1
     faults.note_repetition(usage, message, state["messages"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from graph.context import Services
 from graph.state import RISKS, Call, Risk
 from graph.tools import Assessment, Step, ToolResult, Tools
@@ -12,8 +15,15 @@ REASON_CHARS = 300
 """What a person is shown of why a call is in doubt, in characters."""
 
 
+NOTHING_PLANNED: Mapping[str, Mapping[str, Any]] = {}
+
+
 async def allowed(
-    ready: list[Call], services: Services, thread_id: str, judge: Judge
+    ready: list[Call],
+    services: Services,
+    thread_id: str,
+    judge: Judge,
+    planned: Mapping[str, Mapping[str, Any]] = NOTHING_PLANNED,
 ) -> tuple[list[Call], list[Call], dict[str, str]]:
     """(those that may run, those that must be asked about, why one of the first can't), whatever the state says.
 
@@ -21,6 +31,8 @@ async def allowed(
     only by the row that was decided for exactly this call of this thread, and at no higher tier than the row's: what
     a deadline let go, or a person of some role, is asked again when more is at stake now (the policy was tightened,
     or an edit raised it). One in doubt runs by such a row at any tier.
+
+    `planned`: by call, the arguments of those that were planned before anything from outside was read.
     """
     rows = {}
     if ids := [call["approval_id"] for call in ready if "approval_id" in call]:
@@ -39,7 +51,9 @@ async def allowed(
             faults[call["id"]] = found.error
         # A person saw each value, and may have written it; a deadline has seen nothing.
         seen = row is not None and row.decided_by not in NOT_PEOPLE
-        risk, reason = (found.risk, found.reason) if seen else judge.raised(call["name"], found)
+        risk, reason = (
+            (found.risk, found.reason) if seen else judge.raised(call["name"], found, planned=planned.get(call["id"]))
+        )
         if found.error or risk == "low" or (row and allowed and not _above(risk, row.risk)):
             may_run.append(call)
         else:

@@ -31,6 +31,7 @@ def test_everything_is_finite_by_default() -> None:
         "window_tokens": None,
         "keep_tool_results": None,
         "approval_seconds": 300,
+        "unproven_content": "show",
         "workspace": str(Path("examples/office").absolute()),
         "tenant": "default",
     }
