@@ -44,7 +44,7 @@ def judge_of(state: State, tools: Tools, context: Context) -> Judge:
 def outside_read(state: State) -> bool:
     """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since."""
     facts = state.get("facts") or []
-    if any(one["outside"] for one in facts):
+    if state.get("outside") or any(one["outside"] for one in facts):
         return True
     if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
         return True
