@@ -122,6 +122,9 @@ class Judge:
                 continue
             if self._origin(argument, value, name, trust) is not None:
                 continue
+            if argument not in trust.records and (directory := self._vouched(name, argument, value)):
+                tiers.append((found.risk, f"{argument} is in {directory}"))
+                continue
             tier: Risk = self.content if argument in trust.content else "high"
             stands = origins.of_value(value, self.state)
             where = f": it stands in {', '.join(stands)}" if stands else ""
@@ -156,6 +159,10 @@ class Judge:
         if value is True:
             return self.trusted.flag(argument)
         return self.trusted.origin(value)
+
+    def _vouched(self, name: str, argument: str, value: Any) -> str | None:
+        """The directory of the operator's that has the value."""
+        return self.tools.vouched(name, argument, value, lambda part: self.trusted.origin(part) is not None)
 
     def _beyond(self, name: str, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for."""
