@@ -115,7 +115,8 @@ class Judge:
             tiers.append(("high", REJECTED))
         if not self.outside:
             return _highest(tiers)
-        if why := self._beyond(name, in_plan=planned is not None):
+        # A read that lets its arguments out is no effect: where all of them are shown, making it more often is none.
+        if self.tools.intent(name, found.args) and (why := self._beyond(name, in_plan=planned is not None)):
             tiers.append(("high", why))
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
