@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from langchain_core.tools import BaseTool
 
+from graph.extracts import Extract, Facts, Handling
 from graph.state import Call, Risk
 
 AT_ONCE = 8
@@ -50,6 +51,10 @@ class Trust:
     """Its result is JSON whose shape is ours, whoever wrote the texts in it."""
     fields: tuple[str, ...] = ()
     """Fields of a structured result that are trusted, though the rest is not."""
+    handling: Handling = "strict"
+    """How what someone outside wrote in it reaches the model."""
+    extract: type[Extract] = Facts
+    """The form of its extracts."""
 
 
 @dataclass(frozen=True, kw_only=True)
