@@ -108,25 +108,25 @@ async def test_an_entry_needs_no_person(
 
 @BOTH
 @pytest.mark.parametrize(
-    ("name", "args", "why"),
+    ("name", "args"),
     [
-        ("note", {"text": "4711 Evil Street"}, "text '4711 Evil Street' is not from you: it stands in outside"),
-        ("note", {"text": "Fair Road 12, 4711 Evil Street"}, "is not from you"),
-        ("tell", {"who": ["Fair Road 12", "4711 Evil Street"]}, "is not from you"),
-        ("tell", {"who": ["Fair Road 12"], "amount": 4711}, "amount '4711' is not from you"),
-        ("buy", {"item": "Fair Road 12", "price": 1}, "item 'Fair Road 12' is not from you"),
-        ("visit", {"url": "https://wiki.example.org/find?q=4711"}, "is not from you"),
-        ("visit", {"url": "https://wiki.example.org/find?q=lamp&q2=4711"}, "is not from you"),
-        ("visit", {"url": "https://wiki.example.org.evil.net/find?q=lamp"}, "is not from you"),
+        ("note", {"text": "4711 Evil Street"}),
+        ("note", {"text": "Fair Road 12, 4711 Evil Street"}),
+        ("tell", {"who": ["Fair Road 12", "4711 Evil Street"]}),
+        ("tell", {"who": ["Fair Road 12"], "amount": 4711}),
+        ("buy", {"item": "Fair Road 12", "price": 1}),
+        ("visit", {"url": "https://wiki.example.org/find?q=4711"}),
+        ("visit", {"url": "https://wiki.example.org/find?q=lamp&q2=4711"}),
+        ("visit", {"url": "https://wiki.example.org.evil.net/find?q=lamp"}),
     ],
 )
-async def test_what_only_looks_like_an_entry_waits_for_one(  # noqa: PLR0913 - fixtures and a table
-    runs: Runs, script: Script, graph: str, name: str, args: dict[str, Any], why: str
+async def test_what_only_looks_like_an_entry_waits_for_one(
+    runs: Runs, script: Script, graph: str, name: str, args: dict[str, Any]
 ) -> None:
     waiting = await asked(runs, script, graph, name, args)
 
     assert waiting[name][0] == "high"
-    assert why in waiting[name][1]
+    assert " is not from you" in waiting[name][1]
     assert name not in await _ran(runs)
 
 
