@@ -67,7 +67,7 @@ async def test_a_broken_mail_does_not_hide_the_others_and_is_answered_for(bench:
 
     assert [line.split(" | ")[0] for line in lines] == ["a", "b"]
     assert "Ann" in lines[1]
-    assert result.ok or "broken" in result.text or "can't be read" in result.text
+    assert result.ok or result.text.startswith("This source could not be read safely: ")
     assert "Traceback" not in result.text
 
 
@@ -85,7 +85,7 @@ async def test_a_mail_without_headers_and_one_nested_too_deep_say_that_they_are_
     _put(bench, a=BROKEN["no_headers"], b=BROKEN["nested"])
 
     assert "it has no headers" in await bench.refusal("read_mail", id="a")
-    assert "is broken: RecursionError" in await bench.refusal("read_mail", id="b")
+    assert "over 12 inside one another" in await bench.refusal("read_mail", id="b")
 
 
 async def test_a_mail_whose_parts_can_not_be_told_apart_is_refused() -> None:
