@@ -123,7 +123,7 @@ class Judge:
                 continue
             if self._origin(argument, value, name, trust) is not None:
                 continue
-            if argument not in trust.records and (directory := self._vouched(name, argument, value)):
+            if directory := self._vouched(name, argument, value):
                 tiers.append((found.risk, f"{argument} is in {directory}"))
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
