@@ -113,7 +113,9 @@ async def test_the_model_is_told_what_can_be_read_or_that_it_can_not_and_the_run
 
 
 @pytest.mark.parametrize("data", [nested(300), MAILS["no mail at all"][0]])
-async def test_a_plan_is_made_anew_behind_what_can_not_be_read(runs: Runs, script: Script, workspace: Path, data: bytes) -> None:
+async def test_a_plan_is_made_anew_behind_what_can_not_be_read(
+    runs: Runs, script: Script, workspace: Path, data: bytes
+) -> None:
     args = _put(workspace, "read_mail", data)
     lists = {"planner": [plan(task("x", "read_mail", **args)), plan(task("y", "list_mail"))]}
 
