@@ -115,12 +115,16 @@ class Judge:
             tiers.append(("high", REJECTED))
         if not self.outside:
             return _highest(tiers)
-        if why := self._beyond(name, in_plan=planned is not None):
+        # A read that lets its arguments out is no effect: where all of them are shown, making it more often is none.
+        if self.tools.intent(name, found.args) and (why := self._beyond(name, in_plan=planned is not None)):
             tiers.append(("high", why))
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
                 continue
             if self._origin(argument, value, name, trust) is not None:
+                continue
+            if directory := self._vouched(name, argument, value):
+                tiers.append((found.risk, f"{argument} is in {directory}"))
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
             stands = origins.of_value(value, self.state)
@@ -156,6 +160,10 @@ class Judge:
         if value is True:
             return self.trusted.flag(argument)
         return self.trusted.origin(value)
+
+    def _vouched(self, name: str, argument: str, value: Any) -> str | None:
+        """The directory of the operator's that has the value."""
+        return self.tools.vouched(name, argument, value, lambda part: self.trusted.origin(part) is not None)
 
     def _beyond(self, name: str, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for."""
