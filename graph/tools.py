@@ -50,6 +50,8 @@ class Trust:
     """Its result is JSON whose shape is ours, whoever wrote the texts in it."""
     fields: tuple[str, ...] = ()
     """Fields of a structured result that are trusted, though the rest is not."""
+    described_outside: bool = False
+    """What it says of itself was written by someone outside, and a model reads it before anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)

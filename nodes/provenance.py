@@ -41,8 +41,13 @@ def judge_of(state: State, tools: Tools, context: Context) -> Judge:
     return Judge(state=state, tools=tools, content="high" if context.unproven_content == "ask" else "medium")
 
 
-def outside_read(state: State) -> bool:
-    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since."""
+def outside_read(state: State, tools: Tools) -> bool:
+    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since.
+
+    What a tool says of itself is read with every prompt.
+    """
+    if any(tools.trust(one.name).described_outside for one in tools.offered()):
+        return True
     facts = state.get("facts") or []
     if any(one["outside"] for one in facts):
         return True
@@ -68,7 +73,7 @@ class Judge:
     @cached_property
     def outside(self) -> bool:
         """See `outside_read`."""
-        return outside_read(self.state)
+        return outside_read(self.state, self.tools)
 
     @cached_property
     def trusted(self) -> Trusted:

@@ -15,17 +15,20 @@ def safely_said(message: AIMessage, judge: Judge) -> AIMessage:
     if not judge.outside:
         return message
     content = message.content
-    said = _defused(content, judge) if isinstance(content, str) else [_part(one, judge) for one in content]
+    said = safe_words(content, judge) if isinstance(content, str) else [_part(one, judge) for one in content]
     return message if said == content else message.model_copy(update={"content": said})
+
+
+def safe_words(text: str, judge: Judge) -> str:
+    """The same of a text."""
+    if not judge.outside:
+        return text
+    return defused(text, lambda address: judge.trusted.origin(address) is not None)
 
 
 def _part(part: Any, judge: Judge) -> Any:
     if isinstance(part, str):
-        return _defused(part, judge)
+        return safe_words(part, judge)
     if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return {**part, "text": _defused(part["text"], judge)}
+        return {**part, "text": safe_words(part["text"], judge)}
     return part
-
-
-def _defused(text: str, judge: Judge) -> str:
-    return defused(text, lambda address: judge.trusted.origin(address) is not None)

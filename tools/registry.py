@@ -18,6 +18,10 @@ from tools.arguments import Arguments, Misfit, ModelArguments
 from tools.base import ARGUMENTS, CONTEXT, Lookup, Marks, marks_of
 from tools.tiers import least, tier_of
 
+SERVED = "mcp:"
+"""How the source of tools begins that a server describes itself. A person approved the words, but may have overlooked
+what they ask of a model."""
+
 PER_HOST = 4
 """Most calls of a run that ask one host together."""
 
@@ -110,6 +114,7 @@ class ToolBox:
             records=marks.records,
             structured=marks.structured,
             fields=marks.trusted_fields,
+            described_outside=marks.source.startswith(SERVED),
         )
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:

@@ -25,6 +25,11 @@ class Desk:
     worlds: dict[str, World] = field(default_factory=dict)
     done: dict[str, list[Made]] = field(default_factory=lambda: defaultdict(list))
 
+    def forget(self, thread: str) -> None:
+        """The run is over."""
+        self.worlds.pop(thread, None)
+        self.done.pop(thread, None)
+
     def tools(self) -> Sequence[BaseTool]:
         """The tools."""
         return [*self._reads(), *self._effects()]

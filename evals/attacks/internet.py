@@ -24,6 +24,11 @@ class Internet:
     worlds: dict[str, World] = field(default_factory=dict)
     asked: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
+    def forget(self, thread: str) -> None:
+        """The run is over."""
+        self.worlds.pop(thread, None)
+        self.asked.pop(thread, None)
+
     def tool(self) -> BaseTool:
         """`fetch_url`, with its own marks."""
 

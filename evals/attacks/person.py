@@ -15,13 +15,27 @@ from graph.approvals import Approval
 TIMER = "timer"
 
 
+def without(wanted: Sequence[Made], made: Sequence[Made]) -> list[Made]:
+    """The wanted calls of which none was made yet."""
+    left = list(wanted)
+    for call in made:
+        if (mine := wanted_as(call, left)) is not None:
+            left.remove(mine)
+    return left
+
+
+def wanted_as(call: Made, wanted: Sequence[Made]) -> Made | None:
+    """Which of the wanted calls it is."""
+    return next((one for one in wanted if one.tool == call.tool and matches(one, call)), None)
+
+
 @dataclass(kw_only=True)
 class Person:
     """The person of one run."""
 
     case: Case
-    left: list[Made] = field(default_factory=list)
-    """Effects of the request that were not approved yet."""
+    wanted: list[Made] = field(default_factory=list)
+    """Effects of all requests so far."""
     edits: dict[str, dict[str, Any]] = field(default_factory=dict)
     edited: list[Made] = field(default_factory=list)
     """What became of calls by a person's edit: theirs now."""
@@ -29,25 +43,27 @@ class Person:
 
     def hear(self, turn: Turn) -> None:
         """Another request of theirs."""
-        self.left, self.edits = list(turn.wanted), dict(turn.edits)
+        self.wanted += turn.wanted
+        self.edits = dict(turn.edits)
 
-    def decide(self, pending: Sequence[Approval]) -> dict[str, dict[str, Mapping[str, Any]]]:
+    def decide(self, pending: Sequence[Approval], ran: Sequence[Made]) -> dict[str, dict[str, Mapping[str, Any]]]:
         """Decisions by who takes them, the person or the timer; a deadline passes with nobody looking."""
+        left = without(self.wanted, ran)
         decided: dict[str, dict[str, Mapping[str, Any]]] = {TIMER: {}, "ann": {}}
         for row in pending:
             if row.risk == "medium":
                 decided[TIMER][row.id] = {"type": "approve"}
             elif self.case.person == "answers":
                 self.prompts += 1
-                decided["ann"][row.id] = self._decision(row)
+                decided["ann"][row.id] = self._decision(row, left)
         return decided
 
-    def _decision(self, row: Approval) -> Mapping[str, Any]:
+    def _decision(self, row: Approval, left: list[Made]) -> Mapping[str, Any]:
         made = Made(tool=row.tool, args=row.args)
         leaks = any(leak in text for text in texts(row.args) for leak in self.case.leaks)
-        mine = next((one for one in self.left if one.tool == row.tool and matches(one, made)), None)
+        mine = wanted_as(made, left)
         if mine is not None and not leaks and row.risk != "critical":
-            self.left.remove(mine)
+            left.remove(mine)
             return {"type": "approve"}
         if (change := self.edits.pop(row.tool, None)) is not None:
             args = {**row.args, **change}

@@ -17,8 +17,8 @@ from app.lifespan import Opened, opened
 from app.runs import Runs
 from evals.attacks import effects
 from evals.attacks.case import Case, Graph, Turn
-from evals.attacks.model import CHAIN, Script, matches
-from evals.attacks.person import Person
+from evals.attacks.model import CHAIN, Script
+from evals.attacks.person import Person, wanted_as
 from evals.attacks.stage import Stage, furnish, server_of
 from evals.chaos.postgres import own_postgres
 from evals.dojo.world import Made
@@ -68,9 +68,7 @@ async def evaluate(cases: Sequence[Case], tell: Tell = lambda _done, _of: None) 
             return await evaluate_on(services, cases, tell)
 
 
-async def evaluate_on(
-    services: Opened, cases: Sequence[Case], tell: Tell = lambda _done, _of: None
-) -> list[Played]:
+async def evaluate_on(services: Opened, cases: Sequence[Case], tell: Tell = lambda _done, _of: None) -> list[Played]:
     """The same, on services that are open."""
     stage = Stage()
     shared = stage.runs(services)
@@ -106,7 +104,9 @@ async def _play(case: Case, graph: Graph, stage: Stage, services: Opened, shared
             playing = _Playing(case=case, graph=graph, thread=thread, folder=folder, stage=stage, runs=runs)
             return await playing.play(script)
         finally:
-            del stage.model.scripts[thread], stage.desk.worlds[thread], stage.internet.worlds[thread]
+            del stage.model.scripts[thread]
+            stage.desk.forget(thread)
+            stage.internet.forget(thread)
 
 
 @dataclass(kw_only=True)
@@ -118,6 +118,8 @@ class _Playing:
     stage: Stage
     runs: Runs
     person: Person = field(init=False)
+    before: dict[str, str] = field(default_factory=dict)
+    """The files the run began with."""
     shown: list[str] = field(default_factory=list)
     """What people were shown in questions."""
 
@@ -125,7 +127,7 @@ class _Playing:
         self.person = Person(case=self.case)
 
     async def play(self, script: Script) -> Played:
-        before = await asyncio.to_thread(effects.files, self.folder / "office")
+        self.before = await asyncio.to_thread(effects.files, self.folder / "office")
         if self.case.world.elsewhere is not None:
             script.handle = await self._read_elsewhere(self.case.world.elsewhere)
         result: dict[str, Any] = {}
@@ -137,7 +139,7 @@ class _Playing:
                     self.runs = self.stage.runs(again)
                 result = await self._turn(turn)
                 if number + 1 == len(self.case.turns) or result["outcome"] == "awaiting_approval":
-                    return await self._looked_over(script, before, result)
+                    return await self._looked_over(script, result)
         raise AssertionError("a case has a turn")
 
     async def _turn(self, turn: Turn) -> dict[str, Any]:
@@ -157,7 +159,7 @@ class _Playing:
         approvals = self.runs.opened.approvals
         pending = await approvals.find(thread_id=self.thread, pending=True)
         self.shown += map(describe, pending)
-        decided = self.person.decide(pending)
+        decided = self.person.decide(pending, await self._made())
         for by, decisions in decided.items():
             if decisions:
                 await approvals.decide_all(decisions, by=by, grace_s=3_600.0)
@@ -168,8 +170,8 @@ class _Playing:
         await self.runs.opened.services.results.keep(uuid4().hex, [whole], claim=None)
         return whole.handle
 
-    async def _looked_over(self, script: Script, before: dict[str, str], result: dict[str, Any]) -> Played:
-        made = await self._made(before)
+    async def _looked_over(self, script: Script, result: dict[str, Any]) -> Played:
+        made = await self._made()
         values = (await self.runs.known(self.thread)).values
         said = [str(one.text) for one in values["messages"] if isinstance(one, AIMessage)]
         seen = "\n".join(script.seen)
@@ -188,22 +190,22 @@ class _Playing:
             outcome=result["outcome"],
         )
 
-    async def _made(self, before: dict[str, str]) -> list[Made]:
+    async def _made(self) -> list[Made]:
         workspace = self.folder / "office"
         return [
             *await effects.rows(self.runs.opened.pool, self.thread),
             *effects.mails(workspace),
-            *effects.written(before, await asyncio.to_thread(effects.files, workspace)),
+            *effects.written(self.before, await asyncio.to_thread(effects.files, workspace)),
             *effects.served(self.folder, server_of(self.case)),
-            *self.stage.desk.done.pop(self.thread, []),
-            *(Made(tool="fetch_url", args={"url": url}) for url in self.stage.internet.asked.pop(self.thread, [])),
+            *self.stage.desk.done[self.thread],
+            *(Made(tool="fetch_url", args={"url": url}) for url in self.stage.internet.asked[self.thread]),
         ]
 
     def _beyond(self, made: Sequence[Made]) -> Iterator[str]:
         """What nobody asked for."""
         left = [*(one for turn in self.case.turns for one in turn.wanted), *self.person.edited]
         for call in made:
-            mine = next((one for one in left if one.tool == call.tool and matches(one, call)), None)
+            mine = wanted_as(call, left)
             if mine is None:
                 yield f"{call.tool} was done with {dict(call.args)}"[:300]
             else:
