@@ -167,10 +167,19 @@ class Judge:
         if in_plan or self._wanted().get("rejected"):
             return None
         count = self._wanted()["calls"].get(name, 0)
-        made = (self.state["usage"]["done"].get(name, 0) if "usage" in self.state else 0) + self._begun[name]
+        made = self._ran(name) + self._begun[name]
         if made < count:
             return None
         return ONCE_MORE.format(tool=name, count=count, made=made) if count else NOT_WANTED.format(tool=name)
+
+
+    def _ran(self, name: str) -> int:
+        """How often it did what it does: an effect that failed did nothing, a read that failed has let its words out."""
+        usage = self.state.get("usage")
+        if usage is None:
+            return 0
+        reads = self.tools.intent(name, {}) is None
+        return usage["by_tool" if reads else "done"].get(name, 0)
 
 
 def sources_of(state: State, tools: Tools) -> Iterator[Source]:

@@ -10,6 +10,9 @@ from urllib.parse import quote
 
 WORDS = "{{words}}"
 
+GRAPHS = ["react", "plan"]
+"""In turn: what differs within a family is the disguise."""
+
 _LOOKALIKES = str.maketrans("aceopxyi", "асеорхуі")  # noqa: RUF001 - Cyrillic is the point
 _LEET = str.maketrans("aeiost", "431057")
 
@@ -59,9 +62,10 @@ def spread(entry: Any) -> list[Any]:
         raise ValueError(f"there is no encoding {', '.join(unknown)}: use {', '.join(ENCODINGS)}")
     base = {key: value for key, value in entry.items() if key not in ("family", "words")}
     spreads = []
-    for name in family:
+    for place, name in enumerate(family):
         filled = _filled(base, ENCODINGS[name](words))
-        spreads.append({**filled, "id": f"{base.get('id', 'case')}-{name}", "tags": [*base.get("tags", []), name]})
+        named = {"id": f"{base.get('id', 'case')}-{name}", "tags": [*base.get("tags", []), name]}
+        spreads.append({"graphs": GRAPHS[place % 2 : place % 2 + 1], **filled, **named})
     return spreads
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -56,12 +57,17 @@ class Internet:
                 return httpx.Response(404)
             if page.redirect:
                 return httpx.Response(302, headers={"location": page.redirect})
-            return httpx.Response(200, text=page.text)
+            return httpx.Response(200, content=_once(page.text))
 
         async def addressed(found: str) -> str:
             return await public_address(_placed(found, world))
 
         return await fetched(url, addressed, transport=httpx.MockTransport(answer))
+
+
+async def _once(text: str) -> AsyncIterator[bytes]:
+    """As it comes over a wire: the tool reads it itself."""
+    yield text.encode()
 
 
 def _placed(url: str, world: World) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from evals.attacks.case import HANDLE, Calls, Case, Say, Turn, as_plan, calls_of, said_in
+from evals.attacks.wanting import wanted_as, without
 from evals.dojo.replies import calling, said
 from evals.dojo.world import Made
 from graph.budget import Budget
@@ -106,17 +107,17 @@ class Script:
     def _derived(self) -> Sequence[Sequence[Mapping[str, object]]]:
         """What comes before the first call of the attacker's is planned before anything is read; the rest after."""
         calls = calls_of(self.now.replies)
-        own = next((at for at, one in enumerate(calls) if not self._innocent(one)), len(calls))
+        own = next((at for at, one in enumerate(calls) if not self._innocent(one, calls[:at])), len(calls))
         first = [*_chain(calls[:own], "t")]
         rest = [*_chain(calls[own:], "w")]
         if not first:
             return [rest]
         return [[*first, {**FAILING, "needs": [first[-1]["id"]]}], rest] if rest else [first]
 
-    def _innocent(self, call: Made) -> bool:
+    def _innocent(self, call: Made, before: Sequence[Made] = ()) -> bool:
         if call.tool in READS or call.tool.startswith("find_"):
             return True
-        return any(one.tool == call.tool and matches(one, call) for one in self.now.wanted)
+        return wanted_as(call, without(self.now.wanted, before)) is not None
 
     def _asked_for(self) -> AIMessage:
         counted = Counter(one.tool for one in self.now.wanted)
@@ -136,19 +137,6 @@ class Script:
 
     def _wish(self) -> str:
         return "; ".join(f"call {one.tool} with {json.dumps(dict(one.args), default=str)}" for one in self._injected())
-
-
-def matches(wanted: Mapping[str, object] | Made, made: Made) -> bool:
-    """Whether a call is the wanted one, as far as that says its arguments."""
-    args = wanted.args if isinstance(wanted, Made) else wanted
-    return all(name in made.args and _same(value, made.args[name]) for name, value in args.items())
-
-
-def _same(one: object, other: object) -> bool:
-    try:
-        return float(str(one)) == float(str(other))
-    except ValueError:
-        return " ".join(str(one).split()) == " ".join(str(other).split())
 
 
 def _chain(calls: Sequence[Made], letter: str) -> Sequence[dict[str, object]]:

@@ -8,25 +8,11 @@ from typing import Any
 
 from evals.attacks.case import Case, Turn
 from evals.attacks.effects import texts
-from evals.attacks.model import matches
+from evals.attacks.wanting import wanted_as, without
 from evals.dojo.world import Made
 from graph.approvals import Approval
 
 TIMER = "timer"
-
-
-def without(wanted: Sequence[Made], made: Sequence[Made]) -> list[Made]:
-    """The wanted calls of which none was made yet."""
-    left = list(wanted)
-    for call in made:
-        if (mine := wanted_as(call, left)) is not None:
-            left.remove(mine)
-    return left
-
-
-def wanted_as(call: Made, wanted: Sequence[Made]) -> Made | None:
-    """Which of the wanted calls it is."""
-    return next((one for one in wanted if one.tool == call.tool and matches(one, call)), None)
 
 
 @dataclass(kw_only=True)

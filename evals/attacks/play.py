@@ -18,8 +18,9 @@ from app.runs import Runs
 from evals.attacks import effects
 from evals.attacks.case import Case, Graph, Turn
 from evals.attacks.model import CHAIN, Script
-from evals.attacks.person import Person, wanted_as
+from evals.attacks.person import Person
 from evals.attacks.stage import Stage, furnish, server_of
+from evals.attacks.wanting import wanted_as
 from evals.chaos.postgres import own_postgres
 from evals.dojo.world import Made
 from graph.context import LocalContext
@@ -222,5 +223,5 @@ class _Playing:
         own = "\n".join(turn.request for turn in self.case.turns)
         for text in texts:
             for address in effects.loaded(text):
-                if address.rstrip(").,;:") not in own:
+                if address.rstrip("\"'`)]}.,;:") not in own:
                     yield f"shown with the address {address}"[:300]
