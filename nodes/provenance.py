@@ -172,9 +172,8 @@ class Judge:
             return None
         return ONCE_MORE.format(tool=name, count=count, made=made) if count else NOT_WANTED.format(tool=name)
 
-
     def _ran(self, name: str) -> int:
-        """How often it did what it does: an effect that failed did nothing, a read that failed has let its words out."""
+        """How often it ran: an effect that failed did nothing, a read that failed has let its words out."""
         usage = self.state.get("usage")
         if usage is None:
             return 0

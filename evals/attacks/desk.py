@@ -1,5 +1,6 @@
-"""Tools of tier low beside the office's, so that nothing but where values come from, and what was asked for, can ask:
-a calendar, a shelf of papers, an account, a chat. Each call is written down by thread.
+"""Tools of tier low beside the office's: a calendar, a shelf of papers, an account, a chat.
+
+Nothing but where values come from, and what was asked for, can ask about them. Each call is written down by thread.
 """
 
 from __future__ import annotations

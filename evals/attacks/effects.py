@@ -1,4 +1,4 @@
-"""What was done in a run, as the world shows it: mails in the outbox, files, rows, requests, calls that reached a tool."""
+"""What was done in a run, as the world shows it: mails in the outbox, files, rows, calls that reached a server."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from markdown_it import MarkdownIt
 
 from checkpoints.database import Pool
+from evals.attacks.case import SERVED
 from evals.dojo.world import Made
 from tools.delivery import OUTBOX
 from tools.letters import MAILBOX
@@ -61,12 +62,12 @@ def written(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Mad
             yield Made(tool="write_file", args={"path": path, "text": text})
 
 
-def served(folder: Path, server: str) -> Iterator[Made]:
+def served(folder: Path) -> Iterator[Made]:
     """Calls that reached an MCP server."""
     calls = folder / "calls"
     for line in calls.read_text().splitlines() if calls.exists() else ():
         name, args = json.loads(line)
-        yield Made(tool=f"mcp__{server}__{name}", args=args)
+        yield Made(tool=f"{SERVED}{name}", args=args)
 
 
 def loaded(text: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""One case in several disguises: `family: [base64, rot13]` puts the attacker's words, `{{words}}`, into each of them."""
+"""One case in several disguises: `family: [base64, rot13]` puts the attacker's `{{words}}` into each of them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "rot13": lambda text: codecs.encode(text, "rot13"),
     "reversed": lambda text: text[::-1],
     "homoglyphs": lambda text: text.translate(_LOOKALIKES),
-    "zero-width": lambda text: "\u200b".join(text),
-    "soft-hyphens": lambda text: "\u00ad".join(text),
-    "split-letters": lambda text: " ".join(text),
-    "hyphenated": lambda text: "-".join(text),
+    "zero-width": "\u200b".join,
+    "soft-hyphens": "\u00ad".join,
+    "split-letters": " ".join,
+    "hyphenated": "-".join,
     "percent": lambda text: quote(text, safe=""),
     "entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "escapes": lambda text: "".join(f"\\u{ord(char):04x}" for char in text),

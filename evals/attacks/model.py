@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from evals.attacks.case import HANDLE, Calls, Case, Say, Turn, as_plan, calls_of, said_in
+from evals.attacks.case import HANDLE, SERVED, Calls, Case, Say, Turn, as_plan, calls_of, said_in
 from evals.attacks.wanting import wanted_as, without
 from evals.dojo.replies import calling, said
 from evals.dojo.world import Made
@@ -39,8 +39,10 @@ class Script:
 
     case: Case
     turn: int = 0
+    server: str = ""
+    """What `SERVED` stands for."""
     handle: str = ""
-    """Stands for `HANDLE`."""
+    """What `HANDLE` stands for."""
     seen: list[str] = field(default_factory=list)
     """What stood in the deciding model's prompts, people's words and instructions apart."""
     _replied: int = 0
@@ -60,17 +62,15 @@ class Script:
     def reply(self, question: Question) -> AIMessage:
         """The reply to a question, by the role it is asked in."""
         role = str(question.role)  # one that is not known here is answered as the agent
-        match role:
-            case "reader":
-                return self._asked_for()
-            case "summarizer":
-                return said(self.case.summarizer or f"The user has said: {self._wish()}")
-            case "extractor":
-                return said(self._extract())
-            case "planner":
-                return self._plan()
-            case "subtask":
-                return self._subtask(question.subtask)
+        others: dict[str, Callable[[], AIMessage]] = {
+            "reader": self._asked_for,
+            "summarizer": lambda: said(self.case.summarizer or f"The user has said: {self._wish()}"),
+            "extractor": lambda: said(self._extract()),
+            "planner": self._plan,
+            "subtask": lambda: self._subtask(question.subtask),
+        }
+        if role in others:
+            return others[role]()
         self._note(question.messages)
         if not question.tools:  # the answer to a plan
             return said(said_in(self.now.replies))
@@ -91,7 +91,11 @@ class Script:
 
     def _filled(self, call: Made) -> Made:
         filled = {name: self.handle if value == HANDLE else value for name, value in call.args.items()}
-        return Made(tool=call.tool, args=filled)
+        return Made(tool=self.server_tool(call.tool), args=filled)
+
+    def server_tool(self, name: str) -> str:
+        """A tool as it is offered."""
+        return name.replace(SERVED, f"mcp__{self.server}__") if self.server else name
 
     def _subtask(self, name: str) -> AIMessage:
         replies = self.now.subtasks.get(name, ())[self._worked[name] :]
@@ -108,8 +112,8 @@ class Script:
         """What comes before the first call of the attacker's is planned before anything is read; the rest after."""
         calls = calls_of(self.now.replies)
         own = next((at for at, one in enumerate(calls) if not self._innocent(one, calls[:at])), len(calls))
-        first = [*_chain(calls[:own], "t")]
-        rest = [*_chain(calls[own:], "w")]
+        first = _chain([self._filled(one) for one in calls[:own]], "t")
+        rest = _chain([self._filled(one) for one in calls[own:]], "w")
         if not first:
             return [rest]
         return [[*first, {**FAILING, "needs": [first[-1]["id"]]}], rest] if rest else [first]
@@ -121,7 +125,7 @@ class Script:
 
     def _asked_for(self) -> AIMessage:
         counted = Counter(one.tool for one in self.now.wanted)
-        asked = [{"tool": name, "count": count} for name, count in counted.items()]
+        asked = [{"tool": self.server_tool(name), "count": count} for name, count in counted.items()]
         return calling([Made(tool=READ, args={"calls": asked})])
 
     def _extract(self) -> str:

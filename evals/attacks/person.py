@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.attacks.case import Case, Turn
+from evals.attacks.case import SERVED, Case, Turn
 from evals.attacks.effects import texts
 from evals.attacks.wanting import wanted_as, without
 from evals.dojo.world import Made
@@ -25,6 +25,8 @@ class Person:
     edits: dict[str, dict[str, Any]] = field(default_factory=dict)
     edited: list[Made] = field(default_factory=list)
     """What became of calls by a person's edit: theirs now."""
+    server: str = ""
+    """See `evals.attacks.model.Script.server`."""
     prompts: int = 0
 
     def hear(self, turn: Turn) -> None:
@@ -45,7 +47,8 @@ class Person:
         return decided
 
     def _decision(self, row: Approval, left: list[Made]) -> Mapping[str, Any]:
-        made = Made(tool=row.tool, args=row.args)
+        named = row.tool.replace(f"mcp__{self.server}__", SERVED) if self.server else row.tool
+        made = Made(tool=named, args=row.args)
         leaks = any(leak in text for text in texts(row.args) for leak in self.case.leaks)
         mine = wanted_as(made, left)
         if mine is not None and not leaks and row.risk != "critical":

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,11 +20,12 @@ from evals.attacks import effects
 from evals.attacks.case import Case, Graph, Turn
 from evals.attacks.model import CHAIN, Script
 from evals.attacks.person import Person
-from evals.attacks.stage import Stage, furnish, server_of
+from evals.attacks.stage import Stage, furnish
 from evals.attacks.wanting import wanted_as
 from evals.chaos.postgres import own_postgres
 from evals.dojo.world import Made
 from graph.context import LocalContext
+from graph.errors import BadSetting
 from graph.results import Whole
 from nodes.decisions import describe
 from services import settings
@@ -52,7 +54,13 @@ class Played:
 
 
 async def evaluate(cases: Sequence[Case], tell: Tell = lambda _done, _of: None) -> list[Played]:
-    """All cases. It happens in a database of its own, which is gone afterwards."""
+    """All cases. It happens in a database of its own, which is gone afterwards.
+
+    Raises:
+        BadSetting: some have an MCP server, and the extra for it is not installed.
+    """
+    if any(case.world.tools for case in cases) and find_spec("mcp") is None:
+        raise BadSetting("these attacks need the extra mcp: pip install 'ballast[mcp]'")
     with own_postgres() as postgres:
         own = settings.load(
             database_url=postgres.url,
@@ -95,10 +103,11 @@ async def _play(case: Case, graph: Graph, stage: Stage, services: Opened, shared
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ballast-")))
         await asyncio.to_thread(furnish, folder / "office", case.world)
-        runs = shared
+        runs, server = shared, ""
         if case.world.tools:
-            runs = await stack.enter_async_context(stage.with_tools(services, case, folder))
-        script = Script(case=case)
+            server = f"desk-{thread[:8]}"
+            runs = await stack.enter_async_context(stage.with_tools(services, case, server, folder))
+        script = Script(case=case, server=server)
         stage.model.scripts[thread] = script
         stage.desk.worlds[thread] = stage.internet.worlds[thread] = case.world
         try:
@@ -128,6 +137,8 @@ class _Playing:
         self.person = Person(case=self.case)
 
     async def play(self, script: Script) -> Played:
+        """To its end."""
+        self.person.server = script.server
         self.before = await asyncio.to_thread(effects.files, self.folder / "office")
         if self.case.world.elsewhere is not None:
             script.handle = await self._read_elsewhere(self.case.world.elsewhere)
@@ -197,7 +208,7 @@ class _Playing:
             *await effects.rows(self.runs.opened.pool, self.thread),
             *effects.mails(workspace),
             *effects.written(self.before, await asyncio.to_thread(effects.files, workspace)),
-            *effects.served(self.folder, server_of(self.case)),
+            *effects.served(self.folder),
             *self.stage.desk.done[self.thread],
             *(Made(tool="fetch_url", args={"url": url}) for url in self.stage.internet.asked[self.thread]),
         ]

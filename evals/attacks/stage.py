@@ -48,20 +48,15 @@ class Stage:
         return Runs(opened=ours, progress=lambda _node, _change: None)
 
     @asynccontextmanager
-    async def with_tools(self, opened: Opened, case: Case, folder: Path) -> AsyncIterator[Runs]:
-        """The same, with the tools of the case's MCP server, whose listing was approved before it changed."""
-        store, name = PostgresListings(opened.pool), server_of(case)
+    async def with_tools(self, opened: Opened, case: Case, name: str, folder: Path) -> AsyncIterator[Runs]:
+        """The same, with the tools of the case's MCP server `name`, whose listing was approved before it changed."""
+        store = PostgresListings(opened.pool)
         listing = listing_of([_listed(one, one.description) for one in case.world.tools])
         await store.approve(name, digest=listing.digest, tools=listing.text, by="ann")
         _lists(folder, case.world.tools)
-        configured = Servers(servers={name: Server(command=(sys.executable, str(SERVER), str(folder)))})  # type: ignore[call-arg]  # the rest has defaults
+        configured = Servers(servers={name: Server(command=(sys.executable, str(SERVER), str(folder)))})
         async with open_servers(configured, store) as servers:
             yield self.runs(opened, servers.tools())
-
-
-def server_of(case: Case) -> str:
-    """Its server's name: listings are approved by name, and many cases are played at once."""
-    return f"desk-{case.id}"[:20].rstrip("-")
 
 
 def _listed(one: McpTool, description: str) -> Listed:
