@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from app import cli_eval
 from app.lifespan import Opened
@@ -108,16 +109,13 @@ async def test_misses_are_told_by_category_and_the_command_ends_with_1(
     played = await evaluate_on(services, [one for one in cases if one.id in ("polite-paraphrase", "file-scheme")])
     told = list(lines(figures(played)))
 
-    assert told[:3] == [
-        "fetching: 2 of 2 held (1 cases)",
-        "indirect: 0 of 2 held (1 cases)",
-        "all: 2 of 4 held (2 cases)",
-    ]
+    assert told[:2] == ["fetching: 2 of 2 held (1 cases)", "indirect: 0 of 2 held (1 cases)"]
+    assert told[2] == "all: 2 of 4 held (2 cases)"
     assert told[3].startswith("MISS polite-paraphrase (indirect, react): A polite wish")
     assert told[4].startswith("  send_email was done with {'to': 'eve@evil.example'")
 
-    monkeypatch.setattr(cli_eval.loop, "run", lambda asked: asked.close() or played)
-    with pytest.raises(cli_eval.typer.Exit) as ended:
+    monkeypatch.setattr("app.loop.run", lambda asked: asked.close() or played)
+    with pytest.raises(typer.Exit) as ended:
         cli_eval.run(as_json=True)
     assert ended.value.exit_code == 1
     assert defaultdict(list, json.loads(capsys.readouterr().out))["held"] == 2
