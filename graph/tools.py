@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from langchain_core.tools import BaseTool
 
+from graph.extracts import Extract, Facts, Handling
 from graph.state import Call, Risk
 
 AT_ONCE = 8
@@ -52,6 +53,10 @@ class Trust:
     """Fields of a structured result that are trusted, though the rest is not."""
     described_outside: bool = False
     """What it says of itself was written by someone outside, and a model reads it before anything else."""
+    handling: Handling = "strict"
+    """How what someone outside wrote in it reaches the model."""
+    extract: type[Extract] = Facts
+    """The form of its extracts."""
 
 
 @dataclass(frozen=True, kw_only=True)
