@@ -31,11 +31,12 @@ def cases() -> list[Case]:
 
 
 def held_by(cases: Sequence[Case], what: str) -> list[Case]:
-    return [one for one in cases if one.held_by == what]
+    """Those, each on one graph: that it is no empty threat has to be seen once."""
+    return [one.model_copy(update={"graphs": one.graphs[:1]}) for one in cases if one.held_by == what]
 
 
 def through(played: Sequence[Played]) -> set[str]:
-    """The attacks that got through on some graph."""
+    """The attacks that got through."""
     return {one.case.id for one in played if one.misses}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 
 from app.lifespan import Opened
 from app.runs import Runs
+from graph.state import State
 from nodes.provenance import judge_of
 from nodes.saying import safely_said
 from tests.integration.conftest import Script, calls, messages_of, say
@@ -61,7 +62,7 @@ async def test_what_is_said_beside_a_call_leads_nowhere_either(runs: Runs, scrip
 async def test_parts_of_a_message_are_defused_one_by_one(runs: Runs, script: Script) -> None:
     context = script(calls(READ), say("Done."))
     await runs.start("Read it.", thread_id="t", context=context)
-    state = (await runs.known("t")).values
+    state = cast("State", (await runs.known("t")).values)
     judge = judge_of(state, runs.opened.services.tools, context)
     parts: list[str | dict[Any, Any]] = [EVIL, {"type": "text", "text": EVIL}, {"type": "other"}]
 
