@@ -49,7 +49,7 @@ def outside_read(state: State, tools: Tools) -> bool:
     if any(tools.trust(one.name).described_outside for one in tools.offered()):
         return True
     facts = state.get("facts") or []
-    if any(one["outside"] for one in facts):
+    if state.get("outside") or any(one["outside"] for one in facts):
         return True
     if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
         return True

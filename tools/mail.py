@@ -13,12 +13,13 @@ from graph.state import Risk
 from services.receivers import ADDRESS
 from tools import delivery, letters
 from tools.base import Injected, ToolContext, tool
+from tools.listings import Listing
 
 SENDER = "ballast@localhost"
 MANY_RECIPIENTS = 5
 
 
-@tool(risk="low", untrusted_output=True, idempotent=True)
+@tool(risk="low", untrusted_output=True, idempotent=True, extract=Listing)
 async def list_mail(context: Injected) -> str:
     """List the mailbox: id, sender, subject and date of each mail."""
     return await asyncio.to_thread(_listing, context.workspace)
