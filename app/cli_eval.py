@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from app import loop
 from app.session import AsJson
+from app.visible import visible_text
 from graph.errors import BadSetting
 
 eval_app = typer.Typer(help="Hold the agent against suites of tasks.", no_args_is_help=True)
@@ -61,8 +63,31 @@ def dojo(
         content="ask" if content == "ask" else "show",
         injections=_chosen(injections, library.injections),
     )
-    found = loop.run(evaluate(library, chosen_marks, chosen, _progress))
+    found = loop.run(evaluate(library, chosen_marks, chosen, partial(_progress, "dojo: {} of {} pairs")))
     _show({"suite": suite, "attack": attack, "graph": graph, **found}, as_json)
+
+
+@eval_app.command()
+def run(
+    dataset: Annotated[Path | None, typer.Option(help="A file of attacks.", show_default="the attacks of ours")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only those of this category, or with this tag.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play attacks on our own graphs, with a model that is wholly the attacker's; exit code 1 when one gets through."""
+    import json
+
+    import evals
+    from evals.attacks.dataset import chosen, read_cases
+    from evals.attacks.play import evaluate
+    from evals.attacks.report import figures, lines
+
+    path = dataset or Path(evals.__file__).with_name("datasets") / "attacks.yaml"
+    cases = chosen(read_cases(path), tag, limit)
+    found = figures(loop.run(evaluate(cases, partial(_progress, "attacks: {} of {} played"))))
+    print(json.dumps(found, ensure_ascii=False) if as_json else visible_text("\n".join(lines(found))))
+    if found["misses"]:
+        raise typer.Exit(1)
 
 
 def _chosen(wanted: str | None, known: Sequence[str]) -> list[str]:
@@ -85,9 +110,9 @@ def _chosen(wanted: str | None, known: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _progress(done: int, of: int) -> None:
+def _progress(told: str, done: int, of: int) -> None:
     if sys.stderr.isatty():
-        print(f"\rdojo: {done} of {of} pairs", end="\n" if done == of else "", file=sys.stderr, flush=True)
+        print(f"\r{told.format(done, of)}", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
 
 def _show(found: dict[str, Any], as_json: bool) -> None:

@@ -51,6 +51,8 @@ class Trust:
     """Its result is JSON whose shape is ours, whoever wrote the texts in it."""
     fields: tuple[str, ...] = ()
     """Fields of a structured result that are trusted, though the rest is not."""
+    described_outside: bool = False
+    """What it says of itself was written by someone outside, and a model reads it before anything else."""
     handling: Handling = "strict"
     """How what someone outside wrote in it reaches the model."""
     extract: type[Extract] = Facts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -17,6 +17,8 @@ from graph.models import Question, Reply
 from graph.plan import Planned
 from graph.state import Outcome, State, Usage, no_usage
 from nodes import faults, prompts
+from nodes.provenance import Judge
+from nodes.saying import safely_said
 from services import totals
 from services.budget import RunBudget
 from services.unstreamed import unstreamed
@@ -41,6 +43,8 @@ class Asking:
     context: LocalContext
     usage: Usage
     budget: RunBudget
+    judge: Judge
+    """Of what the model has read: then its words are shown to people only when they lead nowhere."""
     role: Literal["agent", "planner"] = "agent"
     tools: Sequence[BaseTool] = ()
     requests: int = 0
@@ -65,11 +69,12 @@ class Asking:
             NoReply: there is none, or the limits leave no room to ask.
         """
         try:
-            # What a guard has yet to see is shown to nobody who follows the run.
-            shown = unstreamed() if self.run.services.guards.on("output") else nullcontext()
+            # What a guard has yet to see, or links to be broken in, is shown to nobody who follows the run.
+            unseen = self.judge.outside or self.run.services.guards.on("output")
             async with asyncio.timeout(self.budget.left().seconds):
-                with shown:
-                    return await self._usable_reply(prompt)
+                with unstreamed() if unseen else nullcontext():
+                    reply = await self._usable_reply(prompt)
+            return replace(reply, message=safely_said(reply.message, self.judge))
         except LimitReached as reached:
             self.usage["iterations"] -= self.requests == 0
             raise NoReply(reached.outcome, "; ".join([reached.why, *reached.failures])) from None
@@ -83,7 +88,7 @@ class Asking:
 
     async def ended(self, by: NoReply) -> dict[str, Any]:
         """The state update that ends the run, with what was said before it was cut off."""
-        kept = {"messages": [self.partial]} if self.partial else {}
+        kept = {"messages": [safely_said(self.partial, self.judge)]} if self.partial else {}
         return {"outcome": by.outcome, "reason": by.why, "usage": await self.budget.close(), **kept}
 
     async def _usable_reply(self, prompt: Sequence[BaseMessage]) -> Reply:

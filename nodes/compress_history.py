@@ -28,6 +28,7 @@ from services.budget import RunBudget
 from services.cleaning import is_wrapped
 from services.relevance import cut
 from services.tokens import most_of
+from services.unstreamed import unstreamed
 
 SUMMARY_TOKENS = 2_000
 """Longest reply asked of the summarizer, unless replies are kept shorter anyway."""
@@ -110,7 +111,8 @@ async def _summarized(models: Models, context: LocalContext, text: str, budget: 
     )
     try:
         async with asyncio.timeout(max(budget.left().seconds, 0)):
-            reply = await models.complete(context.model, question, budget=budget)
+            with unstreamed():  # words a stranger may have put there are shown to nobody who follows the run
+                reply = await models.complete(context.model, question, budget=budget)
     except (LimitReached, BadSetting, TimeoutError):
         return None
     except ModelFailed as failed:

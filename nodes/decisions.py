@@ -21,6 +21,7 @@ from graph.approvals import Approval, same_arguments
 from graph.errors import InvalidDecision
 from graph.state import Call, Outcome, Risk
 from graph.tools import Tools
+from services.links import defused
 from tools.arguments import canonical
 
 TYPES = ("approve", "edit", "reject", "respond", "cancel")
@@ -77,7 +78,7 @@ def _review_types(row: Approval) -> list[str]:
 
 
 def describe(row: Approval, refused: str = "") -> str:
-    """Why this call waits, and why an earlier answer was not taken, for a person."""
+    """Why this call waits, and why an earlier answer was not taken, for a person: no address in it is a link."""
     ends = {
         "critical": " The agent never runs this. Do it yourself and respond with what you did: any response says that "
         "it is done. Or reject it.",
@@ -87,7 +88,7 @@ def describe(row: Approval, refused: str = "") -> str:
         retry = "" if row.risk == "critical" else " approve if it did not happen and is to be tried again (retry),"
         ends = {row.risk: f" Look, then{retry} respond with its result if it happened (done), or reject (abandon)."}
     again = f" Your last answer was not taken: {refused}." if refused else ""
-    return f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}{again}"
+    return defused(f"{row.risk}: {row.reason}.{ends.get(row.risk, '')}{again}")
 
 
 @dataclass(frozen=True, kw_only=True)

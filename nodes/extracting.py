@@ -104,7 +104,8 @@ class Extractor:
         ask = partial(services.models.complete, services.extractor or self.context.model, question, budget=budget)
         try:
             async with self._places, asyncio.timeout(min(SECONDS, max(budget.left().seconds, 0))):
-                reply = await ask()
+                with unstreamed():  # it is nobody's answer
+                    reply = await ask()
         except LimitReached as reached:
             return UNREAD.format(why=reached.why)
         except TimeoutError:

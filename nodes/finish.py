@@ -12,6 +12,8 @@ from graph.state import Call, Outcome, State, no_usage
 from nodes.decisions import IN_DOUBT
 from nodes.guarding import guarding_at
 from nodes.notices import is_notice
+from nodes.provenance import judge_of
+from nodes.saying import safe_words
 from services.totals import of_thread
 
 NOT_DONE, MAY_HAVE_RUN = "Not done", "May have run (ballast effects knows)"
@@ -38,6 +40,8 @@ async def finish(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     services = runtime.context.services
     why = state.get("reason") or state.get("outcome") or "the run ended"
     answer = _answer(state, left, why)
+    if state.get("outcome") != "completed":  # it tells of calls, with arguments of whoever had a say in them
+        answer = safe_words(answer, judge_of(state, services.tools, runtime.context.context(state)))
     guarded: dict[str, Any] = {}
     if state.get("outcome") != "completed" and answer != STOPPED.format(why=why) and services.guards.on("output"):
         guarding = guarding_at(runtime, "finish", {**state, "outcome": None})  # of the run that ends here

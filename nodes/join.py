@@ -12,6 +12,7 @@ from graph.state import State
 from nodes import prompts
 from nodes.asking import Asking, NoReply, usage_of_this_run
 from nodes.guarding import Guarding
+from nodes.provenance import judge_of
 from services.budget import budget_of
 from services.totals import before
 
@@ -22,7 +23,8 @@ async def join(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     services, context = run.services, run.context(state)
     usage = usage_of_this_run(state)
     budget = budget_of(runtime, "join", context, usage, before(state))
-    asking = Asking(run=run, context=context, usage=usage, budget=budget)
+    judge = judge_of(state, services.tools, context)
+    asking = Asking(run=run, context=context, usage=usage, budget=budget, judge=judge)
     try:
         asking.begin()
         reply = await asking.reply([*prompts.conversation(state), *prompts.answering(state)])

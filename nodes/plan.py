@@ -16,7 +16,7 @@ from graph.state import State, request_id
 from nodes import prompts
 from nodes.asking import Asking, NoReply, new_run, usage_of_this_run
 from nodes.guarding import Guarding
-from nodes.provenance import judge_of, outside_read
+from nodes.provenance import judge_of
 from nodes.wanted import read_request
 from services.admission import Room, estimated, excesses
 from services.budget import budget_of
@@ -39,7 +39,10 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     dropped = [*known.get("dropped", []), *(one for one in tasks if one["id"] not in ended)]
     taken = [one["id"] for one in dropped]
     budget = budget_of(runtime, "plan", context, usage, before(state))
-    asking = Asking(run=run, context=context, usage=usage, budget=budget, role="planner", tools=[PLAN_TOOL])
+    judge = judge_of(state, services.tools, context)
+    asking = Asking(
+        run=run, context=context, usage=usage, budget=budget, judge=judge, role="planner", tools=[PLAN_TOOL]
+    )
     prompt = [*prompts.planning(state, services.tools.offered()), *prompts.replanning(ended, taken)]
     asked = request_id(state["messages"])
     guarding = Guarding(run=run, state=state, open_budget=lambda: budget)
@@ -60,8 +63,7 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         why = "no plan was admitted: " + "; ".join(found.faults)
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
     update: dict[str, Any] = {**new, "planned_for": asked}
-    unread = not (outside_read(state) or any(one.get("outside") for one in ended.values()))
-    judge = judge_of(state, services.tools, context)
+    unread = not (judge.outside or any(one.get("outside") for one in ended.values()))
     if not unread and judge.gates(one["tool"] for one in found.tasks):
         update["wanted"] = await read_request(state, run, context, usage, budget)
     if found.tasks:

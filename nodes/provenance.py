@@ -41,8 +41,13 @@ def judge_of(state: State, tools: Tools, context: Context) -> Judge:
     return Judge(state=state, tools=tools, content="high" if context.unproven_content == "ask" else "medium")
 
 
-def outside_read(state: State) -> bool:
-    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since."""
+def outside_read(state: State, tools: Tools) -> bool:
+    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since.
+
+    What a tool says of itself is read with every prompt.
+    """
+    if any(tools.trust(one.name).described_outside for one in tools.offered()):
+        return True
     facts = state.get("facts") or []
     if state.get("outside") or any(one["outside"] for one in facts):
         return True
@@ -68,7 +73,7 @@ class Judge:
     @cached_property
     def outside(self) -> bool:
         """See `outside_read`."""
-        return outside_read(self.state)
+        return outside_read(self.state, self.tools)
 
     @cached_property
     def trusted(self) -> Trusted:
@@ -170,10 +175,18 @@ class Judge:
         if in_plan or self._wanted().get("rejected"):
             return None
         count = self._wanted()["calls"].get(name, 0)
-        made = (self.state["usage"]["done"].get(name, 0) if "usage" in self.state else 0) + self._begun[name]
+        made = self._ran(name) + self._begun[name]
         if made < count:
             return None
         return ONCE_MORE.format(tool=name, count=count, made=made) if count else NOT_WANTED.format(tool=name)
+
+    def _ran(self, name: str) -> int:
+        """How often it ran: an effect that failed did nothing, a read that failed has let its words out."""
+        usage = self.state.get("usage")
+        if usage is None:
+            return 0
+        reads = self.tools.intent(name, {}) is None
+        return usage["by_tool" if reads else "done"].get(name, 0)
 
 
 def sources_of(state: State, tools: Tools) -> Iterator[Source]:

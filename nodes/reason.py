@@ -27,7 +27,8 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     services, context = run.services, run.context(state)
     usage = usage_of_this_run(state)
     budget = budget_of(runtime, "reason", context, usage, before(state))
-    asking = Asking(run=run, context=context, usage=usage, budget=budget, tools=services.tools.offered())
+    judge = judge_of(state, services.tools, context)
+    asking = Asking(run=run, context=context, usage=usage, budget=budget, judge=judge, tools=services.tools.offered())
     guarding = Guarding(run=run, state=state, open_budget=lambda: budget)
     try:
         asking.begin()
@@ -37,7 +38,7 @@ async def reason(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return {**new_run(state), **guarding.update(), **await asking.ended(none)}
 
     message = with_fresh_call_ids(reply.message, state["messages"], usage)
-    judge, read = judge_of(state, services.tools, context), None
+    read = None
     if judge.needs_reading(call["name"] for call in message.tool_calls):
         read = await read_request(state, run, context, usage, budget)
         judge = judge_of({**state, "wanted": read}, services.tools, context)

@@ -71,7 +71,7 @@ async def sanitized(raw: RawResult, extractor: Extractor, *, derived: bool = Fal
         shown,
         source=raw["tool"],
         warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}),
-        handle=handle if strict and not ruling.denied else None,
+        handle=handle if shown != text and not ruling.denied else None,
     )
     message = ToolMessage(
         "\n".join(part for part in (raw.get("note"), content) if part),

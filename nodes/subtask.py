@@ -37,6 +37,7 @@ from services.cleaning import wrapped
 from services.references import references
 from services.relevance import cut
 from services.subtask import Subtask, read_subtask
+from services.unstreamed import unstreamed
 
 ONLY_READS = "{name} is not for a sub-task: it only reads"
 NOT_OURS = "{name} is not for a sub-task here: {why}"
@@ -132,8 +133,10 @@ class Agent:
         self.budget.usage["iterations"] += 1
         self.passes += 1
         try:
+            # What it says is no answer to people: words a stranger may have put there are shown to nobody who follows.
             async with asyncio.timeout(max(self.budget.left().seconds, 0)), self.slots.model:
-                reply = await self.run.services.models.complete(self.context.model, question, budget=self.budget)
+                with unstreamed():
+                    reply = await self.run.services.models.complete(self.context.model, question, budget=self.budget)
         except LimitReached as reached:
             raise NoReply(reached.outcome, reached.why) from None
         except TimeoutError:

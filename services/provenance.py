@@ -130,7 +130,8 @@ def _moment(value: str) -> datetime | None:
 
 def _run(text: str) -> tuple[str, ...]:
     """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    # Lower case, not folded: to a name server "straße" is another name than "strasse".
+    plain = unicodedata.normalize("NFKC", text).lower()
     return tuple(_WORDS.findall(plain))
 
 

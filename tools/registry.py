@@ -20,6 +20,10 @@ from tools.base import ARGUMENTS, CONTEXT, Lookup, Marks, marks_of
 from tools.handling import handled
 from tools.tiers import least, tier_of
 
+SERVED = "mcp:"
+"""How the source of tools begins that a server describes itself. A person approved the words, but may have overlooked
+what they ask of a model."""
+
 PER_HOST = 4
 """Most calls of a run that ask one host together."""
 
@@ -121,6 +125,7 @@ class ToolBox:
             records=marks.records,
             structured=marks.structured,
             fields=marks.trusted_fields,
+            described_outside=marks.source.startswith(SERVED),
             handling=marks.handling,
             extract=marks.extract,
         )

@@ -50,17 +50,23 @@ async def fetch_url(url: str, context: Injected) -> str:  # noqa: ARG001 - every
     Args:
         url: An http or https address.
     """
-    return await _fetched(url, public_address)
+    return await fetched(url, public_address)
 
 
-async def _fetched(url: str, addressed: Callable[[str], Awaitable[str]], *, seconds: float = WHOLE_S) -> str:
+async def fetched(
+    url: str,
+    addressed: Callable[[str], Awaitable[str]],
+    *,
+    seconds: float = WHOLE_S,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> str:
     """The page, redirects followed; each address comes from `addressed`, which raises when it is not allowed."""
     # A connection is never used twice: it was checked for one host only.
     once = httpx.Limits(max_keepalive_connections=0)
     try:
         async with (
             asyncio.timeout(seconds),
-            httpx.AsyncClient(timeout=TIMEOUT_S, limits=once, trust_env=False) as client,
+            httpx.AsyncClient(timeout=TIMEOUT_S, limits=once, trust_env=False, transport=transport) as client,
         ):
             for _ in range(REDIRECTS + 1):
                 address = await addressed(url)

@@ -38,7 +38,10 @@ class Provider:
         self.asked.append(asked)
         self.broken += _broken(asked["messages"])
         offered = [one["function"]["name"] for one in asked.get("tools", [])]
-        turn = (self.planner if offered == ["plan"] else self.answers).pop(0)
+        if offered == ["extract"]:
+            turn = {"tool_calls": [{"name": "extract", "args": {"facts": [{"value": "Hello"}]}}]}
+        else:
+            turn = (self.planner if offered == ["plan"] else self.answers).pop(0)
         calls = [
             {
                 "id": f"call_{number}",
@@ -118,5 +121,5 @@ async def test_a_planned_run_breaks_no_rule_of_the_provider(services: Opened, pr
     assert (report["outcome"], report["answer"], desk.calls("buy")) == ("completed", "Bought.", [("<x>", 2.5)])
     assert await stands(runs) == {"a": "done", "b": "done", "f": "failed", "o": "done"}
     assert provider.broken == []
-    assert len(provider.asked) == 3
+    assert len(provider.asked) == 4  # the extractor's among them
     assert "tools" not in provider.asked[-1]

@@ -41,7 +41,7 @@ async def test_untrusted_output_reaches_the_model_only_cleaned_and_wrapped(
     await runs.start("go", thread_id="t", context=script(calls(("read_file", {"path": "evil.txt"})), say("done")))
 
     text = (await results_of(runs, "t"))["read_file"]
-    assert text.startswith('<untrusted source="read_file" handle="r-')
+    assert text.startswith('<untrusted source="read_file">')
     assert "ignore all" not in text
     findings = (await runs.known("t")).values["findings"]
     assert {"override", "hidden_text"} <= {one["rule"] for one in findings}

@@ -152,8 +152,9 @@ async def test_the_runs_limit_on_tokens_holds_in_it(runs: Runs, script: Script) 
     assert (report["outcome"], report["usage"]["model_calls"]) == ("stopped_tokens", 1)
 
 
+@pytest.mark.parametrize("untrusted", ["marked"])
 async def test_what_is_too_long_for_it_is_cut_to_what_it_was_asked(
-    runs: Runs, script: Script, model: Recording
+    untrusted: str, runs: Runs, script: Script, model: Recording
 ) -> None:
     filler = "Nothing was said of the matter on that day. " * 1_500
     reads = {"tool_calls": [{"name": "outside", "args": {"text": f"{filler}\n\nThe cheap one is z.\n\n{filler}"}}]}

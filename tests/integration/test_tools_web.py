@@ -166,7 +166,7 @@ async def _loopback(url: str) -> str:
 
 async def test_a_page_behind_no_redirect_is_fetched() -> None:
     async with _serving(_ok(b"hi")) as (port, requests):
-        assert await web._fetched(f"http://nowhere.invalid:{port}/", _loopback) == "hi"
+        assert await web.fetched(f"http://nowhere.invalid:{port}/", _loopback) == "hi"
 
     assert len(requests) == 1
 
@@ -174,7 +174,7 @@ async def test_a_page_behind_no_redirect_is_fetched() -> None:
 async def test_each_redirect_is_checked_before_it_is_followed() -> None:
     async with _serving(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/admin\r\n\r\n") as (port, requests):
         with pytest.raises(ToolFailed, match=r"refused http://127\.0\.0\.1/admin"):
-            await web._fetched(f"http://nowhere.invalid:{port}/", _loopback)
+            await web.fetched(f"http://nowhere.invalid:{port}/", _loopback)
 
     assert len(requests) == 1
 
@@ -182,7 +182,7 @@ async def test_each_redirect_is_checked_before_it_is_followed() -> None:
 async def test_redirects_without_end_are_given_up() -> None:
     async with _serving(b"HTTP/1.1 302 Found\r\nLocation: /again\r\n\r\n") as (port, requests):
         with pytest.raises(ToolFailed, match="more than 5 redirects"):
-            await web._fetched(f"http://nowhere.invalid:{port}/", _loopback)
+            await web.fetched(f"http://nowhere.invalid:{port}/", _loopback)
 
     assert len(requests) == 6
 
@@ -194,7 +194,7 @@ async def test_redirects_without_end_are_given_up() -> None:
 async def test_a_server_that_breaks_the_rules_is_told_to_the_model(answer: bytes, said: str) -> None:
     async with _serving(answer) as (port, _):
         with pytest.raises(ToolFailed, match=f"can't fetch http://nowhere.invalid:{port}/: {said}"):
-            await web._fetched(f"http://nowhere.invalid:{port}/", _loopback)
+            await web.fetched(f"http://nowhere.invalid:{port}/", _loopback)
 
 
 @pytest.mark.parametrize(

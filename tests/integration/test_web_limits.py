@@ -66,7 +66,7 @@ async def _serving(*pieces: bytes, ends: bool = True) -> AsyncIterator[tuple[str
 async def test_a_server_that_begins_and_never_ends_is_left(begun: tuple[bytes, ...]) -> None:
     async with _serving(*begun, ends=False) as (url, _):
         with pytest.raises(Unreadable, match=r"could not be read safely: .* did not end within 1 s"):
-            await web._fetched(url, _loopback, seconds=1)
+            await web.fetched(url, _loopback, seconds=1)
 
 
 async def test_the_time_is_that_of_all_redirects_together() -> None:
@@ -77,7 +77,7 @@ async def test_the_time_is_that_of_all_redirects_together() -> None:
 
     async with _serving(b"HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Length: 0\r\n\r\n") as (url, asked):
         with pytest.raises(Unreadable, match=r"/next did not end within 1 s"):
-            await web._fetched(url, never, seconds=1)
+            await web.fetched(url, never, seconds=1)
 
     assert len(asked) == 1
 
@@ -88,12 +88,12 @@ async def test_the_time_is_that_of_all_redirects_together() -> None:
 async def test_headers_without_end_are_refused(headers: bytes) -> None:
     async with _serving(OK, headers, b"\r\n", b"hi") as (url, _):
         with pytest.raises(ToolFailed, match="RemoteProtocolError"):
-            await web._fetched(url, _loopback)
+            await web.fetched(url, _loopback)
 
 
 async def test_a_page_without_end_is_left_when_it_is_full() -> None:
     async with _serving(OK, b"\r\n", *[b"x" * 65_536] * 400) as (url, asked):
-        text = await web._fetched(url, _loopback)
+        text = await web.fetched(url, _loopback)
 
     assert len(text) == web.MAX_BYTES
     assert asked[1:] == ["hung up"]
@@ -112,7 +112,7 @@ async def test_a_bomb_takes_no_more_memory_than_a_page(made: Callable[[], bytes]
         tracemalloc.start()
         try:
             with pytest.raises(Unreadable, match=told):
-                await web._fetched(url, _loopback)
+                await web.fetched(url, _loopback)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -157,7 +157,7 @@ async def test_a_name_is_asked_once_and_what_was_checked_is_connected_to(monkeyp
         return "127.0.0.1"  # in the test's place of 8.8.8.8; an address, so nothing is looked up any more
 
     async with _serving(OK + b"\r\nhi") as (url, requests):
-        assert await web._fetched(url, checked) == "hi"
+        assert await web.fetched(url, checked) == "hi"
 
     assert asked.count("nowhere.invalid") == 1
     assert len(requests) == 1
@@ -172,6 +172,6 @@ async def test_a_redirect_to_a_name_that_became_private_is_not_followed(monkeypa
             return "127.0.0.1"
 
         with pytest.raises(ToolFailed, match="not on the public internet"):
-            await web._fetched(url, checked)
+            await web.fetched(url, checked)
 
     assert len(requests) == 1
