@@ -22,6 +22,7 @@ from services.cleaning import defused, wrapped
 from services.extraction import extract_in, form_of
 from services.invisible import without_invisible
 from services.relevance import cut
+from services.unstreamed import unstreamed
 
 READ_CHARS = 20_000
 """Most of a text that an extractor is shown; of a longer one what has to do with the request."""
@@ -103,8 +104,8 @@ class Extractor:
         before = budget.usage["model_calls"]
         ask = partial(services.models.complete, services.extractor or self.context.model, question, budget=budget)
         try:
-            async with self._places, asyncio.timeout(min(SECONDS, max(budget.left().seconds, 0))):
-                with unstreamed():  # it is nobody's answer
+            with unstreamed():  # it is nobody's answer
+                async with self._places, asyncio.timeout(min(SECONDS, max(budget.left().seconds, 0))):
                     reply = await ask()
         except LimitReached as reached:
             return UNREAD.format(why=reached.why)

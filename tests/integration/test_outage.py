@@ -33,9 +33,8 @@ async def test_a_run_goes_on_and_completes(tmp_path: Path, script: Script, distu
         async with opened(load(database_url=own.url, home=tmp_path / "home", openai_api_key=None)) as services:
             steps = asyncio.Queue[str]()
             runs = Runs(opened=services, progress=lambda node, _: steps.put_nowait(node))
-            context = script(
-                *[calls(LIST)] * 60, say("done"), max_iterations=100, max_tool_calls=100, max_tokens=1_000_000
-            )
+            limits = {"max_iterations": 100, "max_tool_calls": 100, "max_tokens": 1_000_000}
+            context = script(*[calls(LIST)] * 60, say("done"), **limits)
             run = asyncio.create_task(runs.start("go", thread_id="t", context=context))
             for _ in range(3):
                 for _ in range(10):
