@@ -59,6 +59,7 @@ class Opened:
     ledger: Ledger
     approvals: PostgresApprovals
     runs: PostgresRuns
+    results: PostgresResults
     audit: PostgresAudit
     owners: ThreadOwners
     tokens: PostgresTokens
@@ -135,6 +136,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             ledger=ledger,
             approvals=approvals,
             runs=runs,
+            results=results,
             audit=PostgresAudit(pool),
             owners=ThreadOwners(pool),
             tokens=PostgresTokens(pool),
