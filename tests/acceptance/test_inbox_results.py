@@ -35,7 +35,7 @@ FILLING = "Nothing of note happened on this line of the long letter.\n" * 2_000
 LETTER = f"Please pay 950 to\n{IBAN}.\n{EVIL}\n{FILLING}"
 ROLES: dict[str, Role] = {"ann": "user", "eve": "user", "bob": "approver", "root": "admin"}
 READ = {"name": "read_mail", "args": {"id": "900-letter"}}
-PAY = {
+PAY: dict[str, Any] = {
     "name": "pay_invoice",
     "args": {"payee": "Northline", "iban": IBAN, "amount": 950.0, "reference": "R-1"},
 }
@@ -108,8 +108,7 @@ async def test_beside_the_reason_stands_the_source_with_the_value_marked(
     await place.get_by_role("link", name="its raw text").click()
 
     await expect(tab.get_by_role("heading", level=1)).to_have_text("Raw text of read_mail")
-    await expect(tab.locator(".raw-text mark").first).to_have_text("950")
-    await expect(tab.locator(".raw-text mark", has_text=IBAN)).to_have_count(1)
+    assert await tab.locator(".raw-text mark").all_inner_texts() == ["northline", "950", IBAN]
     await tab.get_by_role("link", name="The approval").click()
     await expect(tab).to_have_url(f"{as_('ann').server.url}/inbox/{asked}")
 
