@@ -15,6 +15,7 @@ from app.cli_audit import audit
 from app.cli_chaos import chaos
 from app.cli_eval import eval_app
 from app.cli_mcp import mcp_app
+from app.cli_results import results
 from app.cli_tokens import tokens_app
 from app.cli_worker import worker
 from app.session import AsJson, context_of, emit, finish, with_services
@@ -39,6 +40,7 @@ cli.add_typer(eval_app, name="eval")
 cli.command()(chaos)
 cli.command()(worker)
 cli.command()(audit)
+cli.command()(results)
 
 Model = Annotated[str | None, typer.Option(help="Model chain: openai:NAME, scripted:FILE.yaml, offline.")]
 Graph = Annotated[

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute
 
 from app import approvals_api
 from app.closed_routes import ClosedRoutes
-from app.pages import approval, events, inbox, login, replay, run, runs, static
+from app.pages import approval, events, inbox, login, replay, result, run, runs, static
 from app.pages.rendering import Pages
 from app.pages.site import page, program
 from app.pages.visit import visit
@@ -42,6 +42,7 @@ ROUTES: tuple[BaseRoute, ...] = (
     page("/inbox/static/{name}", static.show),
     page("/inbox/runs", runs.show),
     page("/inbox/runs/{thread_id:path}", run.show),
+    page("/inbox/results/{handle}/{thread_id:path}", result.show),
     page("/inbox/replay/{thread_id:path}", replay.show),
     page("/inbox/replay/{thread_id:path}", replay.start, "POST"),
     page("/inbox/{approval_id}", approval.show),

@@ -59,6 +59,7 @@ class Opened:
     ledger: Ledger
     approvals: PostgresApprovals
     runs: PostgresRuns
+    results: PostgresResults
     audit: PostgresAudit
     owners: ThreadOwners
     tokens: PostgresTokens
@@ -137,6 +138,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             ledger=ledger,
             approvals=approvals,
             runs=runs,
+            results=results,
             audit=PostgresAudit(pool),
             owners=ThreadOwners(pool),
             tokens=PostgresTokens(pool),

@@ -21,6 +21,7 @@ from checkpoints.saver import PostgresSaver
 from graph.durable import DurableGraph
 from graph.state import Usage
 from nodes.notices import is_notice
+from nodes.openable import handle_of
 from services.cleaning import is_wrapped
 
 CHANNELS = ("tasks", "dropped", "messages", "untrusted", "findings", "usage", "outcome")
@@ -42,6 +43,8 @@ class Entry:
     text: str = ""
     args: Mapping[str, Any] | None = None
     ok: bool = True
+    handle: str | None = None
+    """Of the raw text, where it is kept."""
 
     @property
     def said(self) -> str:
@@ -172,6 +175,6 @@ def _of_message(message: BaseMessage) -> Iterator[Entry]:
                 yield Entry(kind="call", title=call["name"], args=call["args"])
         case ToolMessage():
             name, good = str(message.name), message.status == "success"
-            yield Entry(kind="result", title=name, text=str(message.text), ok=good)
+            yield Entry(kind="result", title=name, text=str(message.text), ok=good, handle=handle_of(message))
         case RemoveMessage():
             return

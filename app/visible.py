@@ -20,7 +20,17 @@ def visible(text: str, *, keep: str = "") -> str:
     r"""`text` with every unprintable character as its Python escape (`\x1b`, `\u202e`), but for those in `keep`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_spelt(char) if _hides(char) and char not in keep else char for char in text)
+    return text.translate({ord(char): _spelt(char) for char in hiding(text, keep=keep)})
+
+
+def hiding(text: str, *, keep: str = "") -> set[str]:
+    """The unprintable characters that are in a text, but for those in `keep`."""
+    return {char for char in set(text) if _hides(char) and char not in keep}
+
+
+def count_hiding(text: str) -> int:
+    """How many characters `visible_text` spells out."""
+    return sum(map(text.count, hiding(text, keep=LINES)))
 
 
 def visible_text(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, LiteralString
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -27,6 +29,11 @@ WITH {HELD}, kept AS (
 SELECT EXISTS (SELECT 1 FROM held) AS held
 """  # noqa: S608 - HELD is a constant
 OPENED = "SELECT tool, type, blob FROM results WHERE thread_id = %s AND handle = %s"
+LISTED = """
+SELECT handle, tool, size AS chars, created_at FROM (
+    SELECT * FROM results WHERE thread_id = %(thread_id)s ORDER BY position DESC LIMIT %(limit)s
+) AS newest ORDER BY position
+"""
 NEWEST = """
 WITH listed AS (
     SELECT handle, place, sum(size) OVER (ORDER BY place DESC) AS so_far
@@ -39,6 +46,16 @@ WHERE thread_id = %(thread_id)s AND so_far <= %(chars)s ORDER BY place DESC
 
 MOST_ROWS, MOST_CHARS = 2_000, 10_000_000
 """What is read of a thread at a time: as many results as `graph.facts.KEPT` lets a state name, and these characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A result, without its text."""
+
+    handle: str
+    tool: str
+    chars: int
+    created_at: datetime
 
 
 class PostgresResults:
@@ -75,6 +92,14 @@ class PostgresResults:
         async with self._pool.connection() as connection:
             row = await (await connection.execute(OPENED, (thread_id, storable(handle)))).fetchone()
         return None if row is None else self._whole(row)
+
+    @patient
+    async def listed(self, thread_id: str, *, limit: int | None = None) -> Sequence[Listed]:
+        """The thread's own for people to choose from, the newest last: all, or the newest `limit`."""
+        bounds = {"thread_id": storable(thread_id), "limit": limit}
+        async with self._pool.connection() as connection:
+            rows = await (await connection.execute(LISTED, bounds)).fetchall()
+        return [Listed(**row) for row in rows]
 
     @patient
     async def newest(self, thread_id: str, handles: Sequence[str]) -> Sequence[Whole]:

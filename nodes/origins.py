@@ -51,23 +51,23 @@ def _label(message: AnyMessage) -> str | None:
 
 def _origins(value: Any, places: Sequence[tuple[str, str]]) -> list[str]:
     found: dict[str, None] = {}
-    for part in _parts(value):
+    for part in filter(None, map(_plain, texts_in(value))):
         wanted = re.compile(rf"(?<!\w){re.escape(part)}(?!\w)")
         at = dict.fromkeys(label for label, text in places if part in text and wanted.search(text))
         found |= at or {MODEL: None}
     return list(found)[:MOST] or [MODEL]
 
 
-def _parts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
     """The texts of a value, nested ones too."""
     if isinstance(value, Mapping):
         for one in value.values():
-            yield from _parts(one)
+            yield from texts_in(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _parts(one)
-    elif value is not None and (text := _plain(_number(value))):
-        yield text
+            yield from texts_in(one)
+    elif value is not None:
+        yield _number(value)
 
 
 def _number(value: Any) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from app.excerpts import Excerpt, excerpts
 from app.pages.fields import Field, UnreadableField, arguments, fields_of, typed_into
+from app.pages.run import may_see, runs_of
 from app.pages.visit import Visit, visit
 from graph.approvals import Approval
 from graph.errors import AlreadyDecided, Forbidden, InvalidDecision
@@ -87,7 +89,15 @@ async def _shown(
         late=late,
         now=seen.opened.services.clock.now(),
         changes=_changes(seen, row),
+        excerpts=await _excerpts(seen, row),
     )
+
+
+async def _excerpts(seen: Visit, row: Approval) -> Sequence[Excerpt]:
+    """Where the values of an open question stand in what was read, for those who may see its run."""
+    if row.status != "pending" or not await may_see(seen, row.thread_id):
+        return ()
+    return await excerpts(seen.opened, runs_of(seen), row)
 
 
 def _fields(seen: Visit, row: Approval) -> Sequence[Field]:

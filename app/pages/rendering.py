@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from app.marking import Span
 from app.pages.plan import estimate_in_words
 from app.pages.readable import as_json, readable, words
 from app.plan_view import WORDS
@@ -56,6 +57,7 @@ class Pages:
             "readable": readable,
             "asset": self._address,
             "cut": cut,
+            "marked": marked,
             "standing_words": WORDS,
             "estimate_in_words": estimate_in_words,
         }
@@ -79,6 +81,15 @@ def shown(text: str) -> Markup:
         else escape(part)
         for part, hidden in parts
     )
+
+
+def marked(text: str, spans: Sequence[Span]) -> Markup:
+    r"""The same with these places of it marked. Lines end in \n: another end would move the places."""
+    made, at = Markup(), 0
+    for start, end in spans:
+        made += shown(text[at:start]) + Markup("<mark>{}</mark>").format(shown(text[start:end]))
+        at = end
+    return made + shown(text[at:])
 
 
 def cut(text: str) -> tuple[str, str]:

@@ -21,6 +21,9 @@ from services.totals import of_thread
 PAGE = 50
 """Steps on a page."""
 
+RESULTS = 50
+"""Raw texts that are listed: the newest."""
+
 
 async def show(request: Request) -> Response:
     """GET /inbox/runs/{thread_id}[?until=CHECKPOINT][?tasks=NUMBER]."""
@@ -47,6 +50,7 @@ async def show(request: Request) -> Response:
         approvals=approvals,
         plan=plan_shown(tasks, approvals, first=request.query_params.get("tasks", "")),
         effects=await seen.opened.ledger.of_thread(thread_id),
+        results=await seen.opened.results.listed(thread_id, limit=RESULTS),
         started="started" in request.query_params,
     )
 
@@ -73,6 +77,11 @@ async def check_owner(seen: Visit, thread_id: str) -> None:
     """
     if not thread_id.isprintable():
         raise NotFound("thread", thread_id[:100])
-    row = await seen.opened.runs.get(thread_id)
-    if seen.person.role != "admin" and (row is None or row.owner != seen.person.name):
+    if not await may_see(seen, thread_id):
         raise NotFound("thread", thread_id, "see /inbox/runs")
+
+
+async def may_see(seen: Visit, thread_id: str) -> bool:
+    """Whether a thread, with all that was read on it, is this person's to see."""
+    row = await seen.opened.runs.get(thread_id)
+    return seen.person.role == "admin" or (row is not None and row.owner == seen.person.name)

@@ -37,8 +37,13 @@ class Desk:
 
     async def asked(self, *calls: dict[str, Any], **context: Any) -> list[str]:
         """Approval ids, in order, of a run that makes these calls at once and then only speaks."""
+        return await self.asked_in_turn(calls, **context)
+
+    async def asked_in_turn(self, *steps: Sequence[dict[str, Any]], **context: Any) -> list[str]:
+        """The same of a run that makes the calls of one step after those of another."""
         path = self.folder / f"{uuid.uuid4().hex}.yaml"
-        path.write_text(yaml.safe_dump({"turns": [{"tool_calls": list(calls)}, *[{"content": "Done."}] * 5]}))
+        turns = [*({"tool_calls": list(calls)} for calls in steps), *[{"content": "Done."}] * 5]
+        path.write_text(yaml.safe_dump({"turns": turns}))
         async with get_client(url=self.server.url, headers=self.headers) as client:
             thread = (await client.threads.create())["thread_id"]
             await client.runs.wait(thread, "react", input=GO, context={"model": f"scripted:{path}", **context})
