@@ -120,9 +120,7 @@ class Judge:
             tiers.append(("high", REJECTED))
         if not self.outside:
             return _highest(tiers)
-        # A read that lets its arguments out is no effect: where all of them are shown, making it more often is none.
-        if self.tools.intent(name, found.args) and (why := self._beyond(name, in_plan=planned is not None)):
-            tiers.append(("high", why))
+        beyond, allowed = self._beyond(name, in_plan=planned is not None), False
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
                 continue
@@ -130,11 +128,14 @@ class Judge:
                 continue
             if directory := self._vouched(name, argument, value):
                 tiers.append((found.risk, f"{argument} is in {directory}"))
+                allowed = self.tools.intent(name, found.args) is None  # a read where the operator lets it go
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
             stands = origins.of_value(value, self.state)
             where = f": it stands in {', '.join(stands)}" if stands else ""
             tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
+        if beyond and not allowed:
+            tiers.insert(1, ("high", beyond))
         self._begun[name] += 1
         return _highest(tiers)
 

@@ -82,7 +82,10 @@ async def test_without_tiers_each_attack_they_hold_gets_through(
     assert through(await evaluate_on(services, some)) == {one.id for one in some}
 
 
-async def test_a_text_that_must_not_reach_the_model_is_told_when_it_does(services: Opened, cases: list[Case]) -> None:
+@pytest.mark.parametrize("untrusted", ["marked"])
+async def test_a_text_that_must_not_reach_the_model_is_told_when_it_does(
+    untrusted: str, services: Opened, cases: list[Case]
+) -> None:
     [case] = [one for one in cases if one.id == "hidden-file"]
     visible = case.world.model_copy(update={"files": {"env": case.leaks[0]}})
     read = case.turns[0].model_copy(
