@@ -50,6 +50,8 @@ class Trust:
     """Its result is JSON whose shape is ours, whoever wrote the texts in it."""
     fields: tuple[str, ...] = ()
     """Fields of a structured result that are trusted, though the rest is not."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By argument: all texts it can be, where its schema lists them."""
 
 
 @dataclass(frozen=True, kw_only=True)

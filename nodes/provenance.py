@@ -21,6 +21,7 @@ from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
 from nodes import origins
 from nodes.notices import is_notice
+from services import pointing
 from services.cleaning import is_wrapped
 from services.provenance import Bound, Source, Trusted
 
@@ -75,7 +76,12 @@ class Judge:
         """All that values may come from."""
         met = [*(self.state.get("origins") or []), *self._origins]
         sources = [*sources_of(self.state, self.tools), *self._read, *_fields(met)]
-        return Trusted(sources, [Bound(value=one["text"], tool=one["tool"]) for one in met if one["kind"] == "record"])
+        bound = [
+            Bound(value=one["text"], tool=one["tool"], argument=one.get("argument", ""))
+            for one in met
+            if one["kind"] != "field"
+        ]
+        return Trusted(sources, bound)
 
     def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
@@ -138,24 +144,40 @@ class Judge:
             for name in trust.fields:
                 for value in _values(record.get(name)):
                     yield Origin(kind="field", tool=call["name"], text=value)
-        if len(records) == 1 and (trust.gated or self._asked_by_us(call["args"])):
-            for name, value in records[0].items():
-                if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
-                    yield Origin(kind="record", tool=call["name"], text=str(value))
+        if trust.gated:
+            yield from _ids(call["name"], records[0] if len(records) == 1 else {})
+        elif self._asked_by_us(call["args"]):
+            meant = pointing.meant(records, call["args"]) or {}
+            yield from _ids(call["name"], meant)
+            for name, whole in pointing.taken(meant, call["args"], self._said()):
+                for value in _values(whole):
+                    yield Origin(kind="taken", tool=call["name"], text=value, argument=name)
 
     def _asked_by_us(self, args: Mapping[str, Any]) -> bool:
-        """Whether a lookup's words are ours: then its one hit is what was meant."""
+        """Whether a lookup's words are ours, and about something: then its one hit is what was meant."""
         asked = [value for value in args.values() if value not in (None, "", [], {})]
-        return bool(asked) and (not self.outside or self.trusted.origin(asked) is not None)
+        if not self.outside:
+            return bool(asked)
+        return pointing.telling(args) and self.trusted.origin(asked) is not None
+
+    def _said(self) -> list[str]:
+        """What people said."""
+        return [str(one.text) for one in self.state["messages"] if isinstance(one, HumanMessage)]
 
     def _origin(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
         if argument in trust.records:
             values = value if isinstance(value, list) else [value]
             found = [self.trusted.record(one, name, argument) for one in values if one is not None]
             return None if None in found else "records"
+        if isinstance(value, Mapping):
+            return _all([self._origin(inner, part, name, trust) for inner, part in value.items()])
+        if isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+            return _all([self._origin(argument, part, name, trust) for part in value])
         if value is True:
             return self.trusted.flag(argument)
-        return self.trusted.origin(value)
+        choices = trust.choices.get(argument, ())
+        trusted = self.trusted
+        return trusted.origin(value) or trusted.choice(value, argument, choices) or trusted.taken(value, name, argument)
 
     def _beyond(self, name: str, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for."""
@@ -200,8 +222,18 @@ def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:
     return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
 
 
+def _all(found: Sequence[str | None]) -> str | None:
+    return None if None in found else next(iter(found), "nothing")
+
+
 def _fields(met: Sequence[Origin]) -> Iterator[Source]:
     return (Source(name=one["tool"], text=one["text"]) for one in met if one["kind"] == "field")
+
+
+def _ids(tool: str, record: Mapping[str, Any]) -> Iterator[Origin]:
+    for name, value in record.items():
+        if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
+            yield Origin(kind="record", tool=tool, text=str(value))
 
 
 def _values(value: Any) -> Iterator[str]:

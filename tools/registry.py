@@ -110,6 +110,7 @@ class ToolBox:
             records=marks.records,
             structured=marks.structured,
             fields=marks.trusted_fields,
+            choices=self._arguments[name].choices,
         )
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -108,6 +110,7 @@ class _Playing:
         context = LocalContext(
             model=f"{CHAIN}{self.thread}",
             unproven_content=theatre.content,
+            workspace=Path(tempfile.gettempdir()),  # no tool of a suite touches it: it only has to be there
             **ROOM,
         )
         result = await theatre.runs.start(pair.prompt, thread_id=self.thread, context=context, graph=theatre.graph)
