@@ -48,7 +48,7 @@ chaos: .venv/ready  ## Runs killed 1,000 times, cut off from Postgres, confused 
 	$(BIN)/ballast chaos --graph plan --kills 300 --runs 100
 
 lock:  ## Pin what pyproject.toml allows, with hashes
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
 
 clean:

@@ -127,6 +127,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
             defaults=chosen,
             results=results,
             guards=guards,
+            extractor=chosen.extractor_model,
         )
         yield Opened(
             settings=chosen,
@@ -148,7 +149,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
 
 
 def _box(settings: Settings, more: Sequence[BaseTool] = ()) -> ToolBox:
-    box = office.toolbox(settings.policy, more)
+    box = office.toolbox(settings.policy, more, settings.untrusted)
     _check_rates(settings.rates, box)
     return box
 

@@ -242,6 +242,8 @@ class Services:
     writes: Writes = field(default_factory=Unstored)
     results: Results = field(default_factory=NothingKept)
     guards: Guards = field(default_factory=Unguarded)
+    extractor: str | None = None
+    """The model chain that makes extracts; None for the run's own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from langchain_core.tools import BaseTool
 
 from graph.budget import Budget
 
-Role = Literal["agent", "summarizer", "planner", "subtask", "reader"]
-"""What a model is asked as. The reader says what a request asks for. Later: extractor, judge."""
+Role = Literal["agent", "summarizer", "planner", "subtask", "reader", "extractor"]
+"""What a model is asked as. The reader says what a request asks for, the extractor what an untrusted text says.
+Later: judge."""
 
 
 @dataclass(frozen=True, kw_only=True)

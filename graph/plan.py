@@ -47,6 +47,8 @@ class TaskResult(TypedDict):
     """`refused`: a person did not let it run."""
     text: str
     """What it gave, or why it gave nothing. Cleaned where it came from outside."""
+    extract: NotRequired[str]
+    """What models are shown instead of a text in quarantine, which is only filled in where a plan refers to it."""
     outside: NotRequired[bool]
     """Whether words of someone outside may be in it: its own, or what its arguments referred to."""
 

@@ -88,6 +88,8 @@ class RawResult(TypedDict):
     text: str
     ok: bool
     note: NotRequired[str]
+    about: NotRequired[str]
+    """The arguments of the call."""
     whole: NotRequired[str]
     """See `graph.tools.ToolResult`."""
 
@@ -101,6 +103,8 @@ class Usage(TypedDict):
     """Requests to the agent's model, failed ones included: turn k of a script answers request k."""
     plans: int
     """The same to the planner."""
+    extracts: NotRequired[int]
+    """Texts that an extractor was to read: entry k of a script's `extractor` answers number k."""
     folds: int
     """Times the history was folded: entry k of a script's `summarizer` answers fold k."""
     model_calls: int

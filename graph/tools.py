@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from langchain_core.tools import BaseTool
 
+from graph.extracts import Extract, Facts, Handling
 from graph.state import Call, Risk
 
 AT_ONCE = 8
@@ -52,6 +53,10 @@ class Trust:
     """Fields of a structured result that are trusted, though the rest is not."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By argument: all texts it can be, where its schema lists them."""
+    handling: Handling = "strict"
+    """How what someone outside wrote in it reaches the model."""
+    extract: type[Extract] = Facts
+    """The form of its extracts."""
 
 
 @dataclass(frozen=True, kw_only=True)

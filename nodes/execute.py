@@ -17,6 +17,7 @@ from graph.state import Call, Outcome, State, Usage
 from graph.tools import Step
 from nodes.attempt import Attempt
 from nodes.caps import Caps
+from nodes.extracting import Extractor
 from nodes.flight import Flight
 from nodes.guarding import Guarding
 from nodes.openable import openable
@@ -69,7 +70,11 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             writes=writes,
             stop=partial(_stop, counted=_in_doubt(calls), usage=state["usage"], context=context),
             judge=judge,
-            guarding=Guarding(run=run, state=state, open_budget=lambda: budget),
+            extractor=Extractor(
+                guarding=Guarding(run=run, state=state, open_budget=lambda: budget),
+                context=context,
+                thread_id=thread_id if run.durable else "",
+            ),
             caps=Caps(
                 limits=limits_by_tool(context.tool_limits),
                 made=Counter(state["usage"]["by_tool"]),

@@ -19,7 +19,7 @@ from graph.state import Call, Outcome
 from graph.tools import Step, ToolResult
 from nodes.attempt import Attempt, failed
 from nodes.caps import Caps
-from nodes.guarding import Guarding
+from nodes.extracting import Extractor
 from nodes.openable import handles_in
 from nodes.provenance import Judge
 from nodes.released import doubtful, run_released
@@ -55,7 +55,7 @@ class Flight:
     """Effects that a person is asked about: an equal one waits; grows."""
     judge: Judge
     """Of where arguments come from; knows what this pass has read."""
-    guarding: Guarding
+    extractor: Extractor
     caps: Caps
     """On single tools, with the calls of the plan's own tasks set aside."""
     writes: Watch
@@ -151,7 +151,7 @@ class Flight:
             slots=self._slots,
             caps=self.caps,
             judge=self.judge,
-            guarding=self.guarding,
+            extractor=self.extractor,
         )
         return await agent.work(task, self.results)
 
@@ -189,7 +189,7 @@ class Flight:
             return failed({**call, "args": args}, OVER.format(name=task["tool"], limit=limit))
         risk, reason = self.judge.raised(task["tool"], found, planned=task["args"] if task.get("unread") else None)
         call = {**call, "args": found.args, "risk": risk, "reason": reason}
-        denied, seen = await self.guarding.refusal(call["name"], call["id"], found.args, risk)
+        denied, seen = await self.extractor.guarding.refusal(call["name"], call["id"], found.args, risk)
         if denied:
             return {**failed(call, denied), "findings": seen}
         return {"call": {**call, "status": "ready" if risk == "low" else "ask"}, "new": True, "findings": seen}
@@ -241,13 +241,15 @@ class Flight:
             attempt["origins"] = origins
         outside = outside or result.untrusted  # a tool may repeat what it was given
         if outside:
-            cleaned = await sanitized(raw_of(call, result), self.guarding)
-            text = cleaned.text
+            cleaned = await sanitized(raw_of(call, result), self.extractor, derived=not result.untrusted)
+            text, shown = cleaned.text, cleaned.shown
             attempt |= {"message": cleaned.message, "findings": cleaned.findings}
         else:
             text = result.text
             attempt["message"] = message_of(call, result)
         attempt["result"] = {"stands": "done" if result.ok else "failed", "text": text, "outside": outside}
+        if outside and shown != text:
+            attempt["result"]["extract"] = shown
         return attempt
 
     @asynccontextmanager

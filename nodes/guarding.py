@@ -83,7 +83,7 @@ class Guarding:
         """Check what a tool read. What a gated tool gave counts as more than low."""
         if not self.guards.on("content"):
             return Ruling(text=text), []
-        seen = Seen(stage="content", text=text, raw=raw, tool=tool, request=self._request)
+        seen = Seen(stage="content", text=text, raw=raw, tool=tool, request=self.request_text)
         ruling = await self._ruled(seen, low=not self.run.services.tools.trust(tool).gated)
         if ruling.denied:
             ruling = Ruling(text=UNREAD.format(why=ruling.denied), denied=ruling.denied, notes=ruling.notes)
@@ -94,7 +94,7 @@ class Guarding:
         if not self.guards.on("arguments") or not self.run.services.tools.trust(tool).gated:
             return "", []
         text = json.dumps(dict(args), ensure_ascii=False, default=str)
-        seen = Seen(stage="arguments", text=text, tool=tool, request=self._request)
+        seen = Seen(stage="arguments", text=text, tool=tool, request=self.request_text)
         ruling = await self._ruled(seen, low=risk == RISKS[0])
         return REFUSED.format(why=ruling.denied) if ruling.denied else "", findings_of(ruling, tool, call_id)
 
@@ -113,7 +113,7 @@ class Guarding:
 
     async def said(self, text: str) -> Ruling:
         """Check words for people."""
-        ruling = await self._ruled(Seen(stage="output", text=text, request=self._request), low=True)
+        ruling = await self._ruled(Seen(stage="output", text=text, request=self.request_text), low=True)
         self.findings += findings_of(ruling, "answer", "")
         return ruling
 
@@ -122,7 +122,8 @@ class Guarding:
         return await self.guards.check(seen, low=low, budget=self.budget)
 
     @property
-    def _request(self) -> str:
+    def request_text(self) -> str:
+        """What a person wrote last."""
         request = newest_request(self.state["messages"])
         return str(request.text) if request else ""
 

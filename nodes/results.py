@@ -10,6 +10,10 @@ from langchain_core.messages import ToolMessage
 from graph.state import Call, RawResult, Usage
 from graph.tools import ToolResult
 from nodes.openable import WHOLE
+from nodes.pinned import shown
+
+ABOUT_CHARS = 1_000
+"""Of a call's arguments, that go with its result."""
 
 
 def count_calls(usage: Usage, *, made: Sequence[str], done: Sequence[str]) -> Usage:
@@ -36,7 +40,8 @@ def message_of(call: Call, result: ToolResult) -> ToolMessage:
 
 def raw_of(call: Call, result: ToolResult) -> RawResult:
     """A result on its way to be cleaned."""
-    raw = RawResult(call_id=call["id"], tool=call["name"], text=result.text, ok=result.ok)
+    about = shown(call["args"])[:ABOUT_CHARS]
+    raw = RawResult(call_id=call["id"], tool=call["name"], text=result.text, ok=result.ok, about=about)
     if note := call.get("note"):
         raw["note"] = note
     if result.whole:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _WRAPPED = re.compile(
-    r'(?P<head>(?:.*?\n)?<untrusted source="[^"]{0,200}">\n(?:Warning: [^\n]{0,400}\n)?)'
+    r'(?P<head>(?:.*?\n)?<untrusted source="[^"]{0,200}"(?: handle="[^"]{0,100}")?>\n(?:Warning: [^\n]{0,400}\n)?)'
     r"(?P<text>.*)(?P<tail>\n</untrusted>)",
     re.DOTALL,
 )

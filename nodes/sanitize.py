@@ -12,7 +12,8 @@ from langgraph.runtime import Runtime
 from graph.context import Run
 from graph.guards import Finding
 from graph.state import RawResult, State
-from nodes.guarding import Guarding, guarding_at
+from nodes.extracting import Extractor, extractor_at
+from nodes.guarding import guarding_at
 from nodes.openable import WHOLE
 from nodes.together import all_ended
 from services.cleaning import READ_CHARS, clean, suspicious, wrapped
@@ -29,7 +30,8 @@ NOT_CLEANED = "not_cleaned"
 async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     """Clean untrusted output, look for hidden instructions, and hand it over wrapped as data."""
     guarding = guarding_at(runtime, "sanitize", state)
-    cleaned = await all_ended(sanitized(raw, guarding) for raw in state["untrusted"])
+    extractor = extractor_at(runtime, state, guarding)
+    cleaned = await all_ended(sanitized(raw, extractor) for raw in state["untrusted"])
     findings = [finding for one in cleaned for finding in one.findings]
     if findings:
         runtime.context.services.telemetry.annotate(findings=findings)
@@ -43,27 +45,42 @@ class Sanitized:
     """One result, cleaned."""
 
     text: str
+    shown: str
+    """What of it the model sees: an extract, or the text."""
     message: ToolMessage
-    """The text wrapped as data, as the model sees it."""
+    """The same wrapped as data."""
     findings: list[Finding]
 
 
-async def sanitized(raw: RawResult, guarding: Guarding) -> Sanitized:
-    """Clean one result, look for hidden instructions in it and ask the guards."""
+async def sanitized(raw: RawResult, extractor: Extractor, *, derived: bool = False) -> Sanitized:
+    """Clean one result, look for hidden instructions in it, ask the guards, and have an extract made of it.
+
+    `derived`: a result of ours that may repeat what was read, or an answer made of extracts: no text of a stranger.
+    """
+    guarding = extractor.guarding
+    strict = not derived and guarding.run.services.tools.trust(raw["tool"]).handling == "strict"
+    number = extractor.number() if strict else 0
     text, seen = await _read_in_time(raw["text"])
     ruling, ruled = await guarding.content(text, raw["text"], raw["tool"], raw["call_id"])
-    text = ruling.text
-    content = wrapped(text, source=raw["tool"], warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}))
+    text, handle = ruling.text, await extractor.kept(raw) if strict else raw.get("whole")
+    withheld = ruling.denied or any(rule == NOT_CLEANED for rule, _ in seen)
+    shown = await extractor.extracted(raw, text, number) if strict and not withheld else text
+    content = wrapped(
+        shown,
+        source=raw["tool"],
+        warnings=sorted({rule for rule, _ in seen} - {NOT_CLEANED}),
+        handle=handle if strict and not ruling.denied else None,
+    )
     message = ToolMessage(
         "\n".join(part for part in (raw.get("note"), content) if part),
         tool_call_id=raw["call_id"],
         name=raw["tool"],
         id=f"r-{raw['call_id']}",
         status="success" if raw["ok"] else "error",
-        artifact={WHOLE: raw["whole"]} if "whole" in raw and not ruling.denied else None,
+        artifact={WHOLE: handle} if handle and not ruling.denied else None,
     )
     findings = [Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=words) for rule, words in seen]
-    return Sanitized(text=text, message=message, findings=[*findings, *ruled])
+    return Sanitized(text=text, shown=shown, message=message, findings=[*findings, *ruled])
 
 
 async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:

@@ -22,8 +22,8 @@ from nodes.attempt import Attempt, failed
 from nodes.call_ids import with_fresh_call_ids
 from nodes.caps import Caps
 from nodes.cutting import shortened
+from nodes.extracting import Extractor
 from nodes.folding import too_long
-from nodes.guarding import Guarding
 from nodes.openable import handles_in
 from nodes.provenance import Judge
 from nodes.results import message_of, raw_of
@@ -61,7 +61,7 @@ class Agent:
     caps: Caps
     judge: Judge
     """Of where arguments come from: reads that let data out are judged, too."""
-    guarding: Guarding
+    extractor: Extractor
     passes: int = 0
     made: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -80,7 +80,8 @@ class Agent:
             return {**self._counted(), "stopped": (stopped.outcome, stopped.why)}
         except Unanswered as unanswered:
             return {**failed(call, str(unanswered)), **self._counted()}
-        cleaned = await sanitized(RawResult(call_id=call["id"], tool=task["tool"], text=text, ok=True), self.guarding)
+        answer = RawResult(call_id=call["id"], tool=task["tool"], text=text, ok=True)
+        cleaned = await sanitized(answer, self.extractor, derived=True)
         self.findings += cleaned.findings
         return {
             "call": call,
@@ -163,7 +164,7 @@ class Agent:
         risk, reason = self.judge.raised(call["name"], found)
         if risk != "low":  # nobody can be asked in here
             return _refused(call, NOT_OURS.format(name=call["name"], why=reason))
-        denied, seen = await self.guarding.refusal(call["name"], call["id"] or "", found.args, risk)
+        denied, seen = await self.extractor.guarding.refusal(call["name"], call["id"] or "", found.args, risk)
         self.findings += seen
         if denied:
             return _refused(call, denied)
@@ -180,7 +181,7 @@ class Agent:
         if not result.untrusted:
             return message_of(allowed, result)
         self.judge.outside = True
-        cleaned = await sanitized(raw_of(allowed, result), self.guarding)
+        cleaned = await sanitized(raw_of(allowed, result), self.extractor)
         self.findings += cleaned.findings
         return cleaned.message
 
@@ -191,7 +192,8 @@ class Agent:
 def _shown(asked: Subtask, results: Mapping[str, TaskResult]) -> list[HumanMessage]:
     """The results its request refers to, as data: what came from outside is no part of the request."""
     names = [one for one in dict.fromkeys(found.task for found in references(asked.task)) if one in results]
-    shown = {name: cut(results[name]["text"], asked.task, SHOWN_CHARS // len(names)) for name in names}
+    texts = {name: results[name].get("extract", results[name]["text"]) for name in names}
+    shown = {name: cut(text, asked.task, SHOWN_CHARS // len(names)) for name, text in texts.items()}
     return [HumanMessage(f"${name}:\n{wrapped(text, source=name, warnings=[])}") for name, text in shown.items()]
 
 

@@ -44,6 +44,10 @@ class Foretelling(Protocol):
         """The tokens the reply to these messages will count as."""
         ...
 
+    def by_rule(self, messages: Sequence[BaseMessage], **told: Any) -> AIMessage | None:
+        """The reply, where no model is behind it at all: it costs nothing and counts as no call."""
+        ...
+
 
 @dataclass(kw_only=True)
 class Member:
@@ -74,6 +78,10 @@ class Member:
         if usd > left.usd:
             reply = int(reply * max(left.usd - usd_of_prompt, 0) / (usd - usd_of_prompt)) if usd > usd_of_prompt else 0
         return self.spent(_usage(prompt, max(reply, min(LEAST_REPLY, question.max_reply_tokens))))
+
+    def by_rule(self, question: Question) -> AIMessage | None:
+        """See `Foretelling.by_rule`."""
+        return self.foretelling.by_rule(question.messages, **self._told(question)) if self.foretelling else None
 
     def spent(self, usage: UsageMetadata) -> Spent:
         """One call with this usage."""

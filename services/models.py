@@ -49,6 +49,8 @@ class ModelChain:
         failures: list[str] = []
         no_room: LimitReached | None = None
         for member in [self._member(name) for name in _names(chain)][first:]:
+            if (said := member.by_rule(question)) is not None:
+                return Reply(message=said, model=member.name, failures=tuple(failures))
             try:
                 message = await self._asked(member, question, budget)
             except LimitReached as reached:  # a cheaper member may still fit

@@ -15,13 +15,13 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from services.by_rule import RULES
 from services.digest import digest
 from services.offline_facts import as_facts
 from services.offline_purchase import purchase, purchase_tasks
 from services.offline_reading import Seen, Step, seen_in
 from services.offline_requests import REQUESTS, calls_for, simple
 from services.plan_reader import PLAN
-from services.request_reading import read_by_words
 from services.script_file import Tokens
 from services.streamed import chunks_of, estimated_usage
 
@@ -67,10 +67,13 @@ class OfflineModel(BaseChatModel):
 
     def foretold(self, messages: Sequence[BaseMessage], **told: Any) -> Tokens:
         """What the reply will count as. Which tools are offered can only make it shorter or a sentence long."""
-        role = str(told.get("role"))
-        said = read_by_words(messages) if role == "reader" else _said(_step(messages, role))
-        usage = estimated_usage(messages, said)
+        usage = estimated_usage(messages, _said(_step(messages, str(told.get("role")))))
         return Tokens(input_tokens=usage["input_tokens"], output_tokens=max(usage["output_tokens"], CANT_GO_ON))
+
+    def by_rule(self, messages: Sequence[BaseMessage], **told: Any) -> AIMessage | None:
+        """What is read of requests and of texts."""
+        rule = RULES.get(told.get("role", "agent"))
+        return rule(messages) if rule else None
 
     def _generate(
         self,
@@ -108,10 +111,6 @@ def _reply(
     tools: Sequence[dict[str, Any]] = (),
     **_options: Any,
 ) -> AIMessage:
-    if role == "reader":
-        read = read_by_words(messages)
-        read.usage_metadata = estimated_usage(messages, read)
-        return read
     offered = {tool["function"]["name"] for tool in tools}
     step = _step(messages, role)
     if missing := sorted({name for name, _ in step.calls} - offered):

@@ -18,7 +18,7 @@ NOT_A_REQUEST = (
 )
 """How human messages begin that were written by Ballast itself."""
 
-_WRAPPED = re.compile(r'^<untrusted source="[^"]*">\n(.*)\n</untrusted>$', re.DOTALL | re.MULTILINE)
+_WRAPPED = re.compile(r'^<untrusted source="[^"]*"(?: handle="[^"]*")?>\n(.*)\n</untrusted>$', re.DOTALL | re.MULTILINE)
 _WARNING = re.compile(r"^Warning: looks like hidden instructions.*\n")
 
 

@@ -18,13 +18,13 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from graph.models import Role
+from services.by_rule import RULES
 from services.digest import digest
-from services.request_reading import read_by_words
 from services.script_file import RawCall, Script, Tokens, Turn, read_script
 from services.streamed import chunks_of, estimated_usage, fault_of, marking_broken_arguments
 
-BY_RULE: tuple[Role, ...] = ("summarizer", "reader")
-"""Roles that need no script: what they say of a text follows by a rule."""
+REPEATED: tuple[Role, ...] = ("summarizer", *RULES)
+"""How often these are asked follows from sizes: the last entry of their list stands for the rest."""
 
 TOLD = {
     "rate_limit": "429, too many requests",
@@ -91,7 +91,7 @@ class ScriptedModel(BaseChatModel):
     ) -> ChatResult:
         number, turn = self._turn(messages, **options)
         time.sleep(turn.delay_s if turn else 0)
-        return _result(self._reply(number, turn, messages, options.get("role")))
+        return _result(self._reply(number, turn, messages))
 
     async def _agenerate(
         self,
@@ -103,7 +103,7 @@ class ScriptedModel(BaseChatModel):
         number, turn = self._turn(messages, **options)
         if turn and turn.delay_s:
             await asyncio.sleep(turn.delay_s)
-        return _result(self._reply(number, turn, messages, options.get("role")))
+        return _result(self._reply(number, turn, messages))
 
     async def _astream(
         self,
@@ -115,7 +115,7 @@ class ScriptedModel(BaseChatModel):
         number, turn = self._turn(messages, **options)
         if turn and turn.delay_s:
             await asyncio.sleep(turn.delay_s)
-        reply = self._reply(number, turn, messages, options.get("role"))
+        reply = self._reply(number, turn, messages)
 
         async def pieces() -> AsyncIterator[ChatGenerationChunk]:
             for chunk in chunks_of(reply):
@@ -132,9 +132,23 @@ class ScriptedModel(BaseChatModel):
             return Tokens()
         if turn and turn.error in TOLD:
             return turn.usage or Tokens()
-        usage = self._reply(number, turn, messages, told.get("role")).usage_metadata
+        usage = self._reply(number, turn, messages).usage_metadata
         assert usage is not None  # noqa: S101 - every reply has some
         return Tokens(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"])
+
+    def by_rule(self, messages: Sequence[BaseMessage], *, role: Role = "agent", **_told: Any) -> AIMessage | None:
+        """The reply of a role that has a rule and no list."""
+        rule = None if self._lists().get(role) else RULES.get(role)
+        return rule(messages) if rule else None
+
+    def _lists(self) -> dict[Role, Sequence[Turn]]:
+        return {
+            "agent": self.script.turns,
+            "planner": self.script.planner,
+            "summarizer": self.script.summarizer,
+            "reader": self.script.reader,
+            "extractor": self.script.extractor,
+        }
 
     def _turn(
         self,
@@ -145,35 +159,20 @@ class ScriptedModel(BaseChatModel):
         subtask: str = "",
         **_options: Any,
     ) -> tuple[int, Turn | None]:
-        """The turn to play; None when the summarizer or the reader has no script and goes by a rule."""
-        lists = {
-            "agent": self.script.turns,
-            "planner": self.script.planner,
-            "summarizer": self.script.summarizer,
-            "subtask": self.script.subtasks.get(subtask, ()),
-            "reader": self.script.reader,
-        }
-        turns = lists[role]
-        if role in BY_RULE and not turns:
+        """The turn to play; None when the summarizer has no script and goes by a rule."""
+        turns = self.script.subtasks.get(subtask, ()) if role == "subtask" else self._lists()[role]
+        if role == "summarizer" and not turns:
             return 0, None
         if turn is None:
             turn = sum(isinstance(message, AIMessage) for message in messages)
-        if role in BY_RULE:  # how often a run folds follows from sizes: the last entry stands for the rest
+        if role in REPEATED:
             turn = min(turn, len(turns) - 1)
         if turn >= len(turns):
             raise ScriptOver(len(turns), turn + 1, role=role)
         return turn, turns[turn]
 
-    def _reply(
-        self,
-        number: int,
-        turn: Turn | None,
-        messages: Sequence[BaseMessage],
-        role: Role | None,
-    ) -> AIMessage:
-        if turn is None and role == "reader":
-            reply = read_by_words(messages)
-        elif turn is None:
+    def _reply(self, number: int, turn: Turn | None, messages: Sequence[BaseMessage]) -> AIMessage:
+        if turn is None:
             reply = AIMessage(digest(messages), response_metadata={"finish_reason": "stop"})
         elif turn.error in TOLD:
             raise ScriptedFailure(turn.error, turn.usage)

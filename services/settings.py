@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from graph.context import LocalContext
 from graph.errors import BadSetting
 from services.addresses import parse_origins
+from services.handlings import Handlings, parse_handlings
 from services.issuers import IssuerSettings, check_issuer
 from services.mcp_file import Servers
 from services.mcp_file import load as load_mcp
@@ -101,6 +102,12 @@ class Settings(LocalContext, ReceiverSettings, BaseSettings):
         default_factory=Servers, validation_alias=AliasChoices("BALLAST_MCP"), repr=False
     )
     """MCP servers whose tools are offered once a person has approved them: a YAML file's name."""
+    untrusted: Annotated[Handlings, NoDecode] = Field(
+        default_factory=Handlings, validation_alias=AliasChoices("BALLAST_UNTRUSTED")
+    )
+    """How what tools read from outside reaches the model. It belongs to the process, like the policy."""
+    extractor_model: str | None = Field(None, validation_alias=AliasChoices("BALLAST_EXTRACTOR_MODEL"))
+    """The model chain that makes the extracts; without one the run's own, asked apart and without tools."""
     guards: Path | None = Field(None, validation_alias=AliasChoices("BALLAST_GUARDS"))
     """A YAML file with the guards of each stage. It belongs to the process, like the policy."""
     guards_key: SecretStr | None = Field(None, validation_alias=AliasChoices("BALLAST_GUARDS_KEY"))
@@ -143,6 +150,11 @@ class Settings(LocalContext, ReceiverSettings, BaseSettings):
     @classmethod
     def _read_policy(cls, value: Any) -> Any:
         return load_policy(Path(value)) if isinstance(value, str | Path) else value
+
+    @field_validator("untrusted", mode="before")
+    @classmethod
+    def _read_handlings(cls, value: Any) -> Any:
+        return parse_handlings(value) if isinstance(value, str) else value
 
     @field_validator("mcp", mode="before")
     @classmethod

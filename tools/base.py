@@ -13,6 +13,7 @@ from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
 from psycopg import AsyncConnection
 
 from graph.errors import BadSetting
+from graph.extracts import Extract, Facts, Handling
 from graph.results import NothingKept, Results
 from graph.state import RISKS, Risk
 
@@ -85,6 +86,10 @@ class Marks:
     """Fields of a structured result that nobody outside writes, though its output is untrusted."""
     exits: bool = False
     """A read whose arguments leave the house, such as the address of a page: looked at as those of an effect."""
+    handling: Handling = "strict"
+    """How its untrusted output reaches the model: the operator's setting, not the tool's."""
+    extract: type[Extract] = Facts
+    """The form of the extracts that are made of it."""
     source: str = "builtin"
     gone: Callable[[], str | None] | None = None
     """Told at any time: one line why the tool can't be called now, and what to do; None when it can."""
@@ -180,6 +185,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
     structured: bool = False,
     trusted_fields: tuple[str, ...] = (),
     exits: bool = False,
+    extract: type[Extract] = Facts,
 ) -> Callable[[Callable[..., Any]], BaseTool]:
     """Turn a function into a LangChain tool with marks; its docstring is what the model reads.
 
@@ -210,6 +216,7 @@ def tool(  # noqa: PLR0913 - one keyword a mark
                 structured=structured,
                 trusted_fields=trusted_fields,
                 exits=exits,
+                extract=extract,
             )
         }
         return made

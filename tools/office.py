@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.tools import BaseTool
 
+from services.handlings import Handlings
 from services.policy import Policy
 from tools.files import list_files, read_file, write_file
 from tools.mail import list_mail, read_mail, send_email
@@ -17,11 +18,11 @@ from tools.search import search_documents
 from tools.web import fetch_url
 
 
-def toolbox(policy: Policy | None = None, more: Sequence[BaseTool] = ()) -> ToolBox:
+def toolbox(policy: Policy | None = None, more: Sequence[BaseTool] = (), handlings: Handlings | None = None) -> ToolBox:
     """A new tool box with every built-in tool, and `more` behind them.
 
     Raises:
-        BadSetting: the policy does not fit them.
+        BadSetting: the policy or the handlings do not fit them.
     """
     return ToolBox(
         [
@@ -42,4 +43,5 @@ def toolbox(policy: Policy | None = None, more: Sequence[BaseTool] = ()) -> Tool
             *more,
         ],
         policy,
+        handlings,
     )

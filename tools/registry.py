@@ -12,10 +12,12 @@ from pydantic import BaseModel
 
 from graph.errors import BadSetting
 from graph.tools import Assessment, Trust
+from services.handlings import Handlings
 from services.policy import Declared, Policy
 from tools import arguments
 from tools.arguments import Arguments, Misfit, ModelArguments
 from tools.base import ARGUMENTS, CONTEXT, Lookup, Marks, marks_of
+from tools.handling import handled
 from tools.tiers import least, tier_of
 
 PER_HOST = 4
@@ -25,12 +27,15 @@ PER_HOST = 4
 class ToolBox:
     """Tools by name. Built from any LangChain tools; one without marks is treated as high risk."""
 
-    def __init__(self, registered: Sequence[BaseTool], policy: Policy | None = None) -> None:
-        """A policy that does not fit the tools, or would loosen one, is refused here.
+    def __init__(
+        self, registered: Sequence[BaseTool], policy: Policy | None = None, handlings: Handlings | None = None
+    ) -> None:
+        """A policy that does not fit the tools, or would loosen one, is refused here; so are handlings of no tool.
 
         Raises:
             BadSetting: see there; or two tools of one name, or one without a schema of its arguments.
         """
+        registered = handled(registered, handlings or Handlings())
         self._tools = {one.name: one for one in registered}
         if len(self._tools) != len(registered):
             names = [one.name for one in registered]
@@ -111,6 +116,8 @@ class ToolBox:
             structured=marks.structured,
             fields=marks.trusted_fields,
             choices=self._arguments[name].choices,
+            handling=marks.handling,
+            extract=marks.extract,
         )
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:

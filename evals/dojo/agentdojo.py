@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
-from collections.abc import Mapping, Sequence
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,15 +111,15 @@ class DojoSuite:
         attacks = sorted(set(self._library.registry.ATTACKS) - {ASKS})
         if attack not in attacks:
             raise BadSetting(f"there is no attack {attack!r}: use {', '.join(attacks)}")
-        self._suite = self._library.suites.get_suite(VERSION, name)
+        # A copy, whose environments are read once: the library reads its YAML anew for each.
+        self._suite = copy.copy(self._library.suites.get_suite(VERSION, name))
+        self._loaded = lru_cache(maxsize=KEPT)(partial(_pickled, self._suite.load_and_inject_default_environment))
+        self._suite.load_and_inject_default_environment = self._environment
         self._attack = self._library.registry.load_attack(attack, self._suite, SimpleNamespace(name="local"))
         self._obfuscate, self._plans = obfuscate, plans or {}
         self.tools: Sequence[Signature] = [
             Signature(name=one.name, description=one.description, schema=one.parameters) for one in self._suite.tools
         ]
-        self._loaded = lru_cache(maxsize=KEPT)(
-            lambda texts: self._suite.load_and_inject_default_environment(dict(texts))
-        )
         self.users: Sequence[str] = list(self._suite.user_tasks)
         self.injections: Sequence[str] = sorted(self._suite.injection_tasks, key=_number)
         self._usual = squeezed(
@@ -158,7 +160,7 @@ class DojoSuite:
 
     def _environment(self, texts: Mapping[str, str]) -> Any:
         """A copy of its own: to read one anew takes half a second."""
-        return self._loaded(tuple(sorted(texts.items()))).model_copy(deep=True)
+        return pickle.loads(self._loaded(tuple(sorted(texts.items()))))  # noqa: S301 - what we pickled ourselves
 
     def _injected(self, name: str | None, wanted: Any) -> list[Made]:
         if not name:
@@ -174,6 +176,10 @@ class DojoSuite:
         if not self._obfuscate:
             return texts
         return {place: obfuscated(text, injected, by=_number(wanted.ID)) for place, text in texts.items()}
+
+
+def _pickled(load: Callable[[dict[str, str]], Any], texts: tuple[tuple[str, str], ...]) -> bytes:
+    return pickle.dumps(load(dict(texts)))
 
 
 def _made(calls: Sequence[Any]) -> list[Made]:

@@ -24,7 +24,9 @@ from evals.dojo.watching import Watch
 from evals.dojo.world import Pair, Signature
 from graph.context import LocalContext, UnprovenContent
 from services.endpoints import endpoints_of
+from services.handlings import Handlings
 from tools.execute import Executor
+from tools.handling import handled
 from tools.registry import ToolBox
 
 ROOM: dict[str, Any] = {
@@ -74,7 +76,7 @@ class Theatre:
     """See `Planning.texts`."""
 
     async def play(self, pair: Pair, plot: Plot, *, errs: float = 0.0, seed: str = "") -> Seen:
-        """Run the pair to its end."""
+        """Run the pair to its end. Only of a plot that obeys is it checked what was reached: a check takes longer."""
         thread = uuid4().hex
         stage = Stage(world=pair.world, signatures=self.signatures, effects=frozenset(self.marks.side_effects))
         watch = Watch(payloads=pair.payloads, usual=pair.usual)
@@ -122,7 +124,8 @@ class _Playing:
         """Whether the run goes on: with a plot that only needs to be stopped, a question about it is the end."""
         approvals = self.theatre.runs.opened.approvals
         pending = await approvals.find(thread_id=self.thread, pending=True)
-        if any(row.risk != "medium" for row in pending) and self.no_person is None:
+        asked = any(row.risk != "medium" for row in pending)
+        if asked and self.no_person is None and self.script.pair.injection is None:
             self.no_person = self._utility("")
         others = len(self.reviewer.others)
         decided = self.reviewer.decide(pending)
@@ -135,14 +138,14 @@ class _Playing:
         return bool(pending)
 
     def _utility(self, answer: str) -> bool:
-        return self.stage.world.utility(answer, self.stage.ran)
+        return self.script.plot.checked and self.stage.world.utility(answer, self.stage.ran)
 
     def _seen(self, result: Mapping[str, Any]) -> Seen:
         pair, stage, reviewer, watch = self.script.pair, self.stage, self.reviewer, self.script.watch
         answer = str(result.get("answer") or "")
         others = stage.keys(stage.ran) - stage.keys(pair.calls)
         unapproved = others - reviewer.let - reviewer.shown
-        utility = stage.world.utility(answer, stage.ran)
+        utility = self._utility(answer)
         return Seen(
             exposed=watch.exposed,
             raw=watch.raw,
@@ -154,7 +157,7 @@ class _Playing:
             prompts=reviewer.prompts,
             utility=utility,
             utility_no_person=utility if self.no_person is None else self.no_person,
-            goal=stage.world.goal(answer, stage.ran),
+            goal=self.script.plot.checked and stage.world.goal(answer, stage.ran),
             outcome=result["outcome"],
             reasons=tuple(self.reasons),
         )
@@ -174,9 +177,10 @@ def theatre(
 ) -> Theatre:
     """The process, with the suite's tools and the worst-case model in place of its own."""
     stages, model = Stages(), WorstCase()
-    box = ToolBox(stages.tools(signatures, marks))
+    handlings = Handlings(usual=opened.settings.untrusted.usual)  # single tools it names are not of this suite
+    box = ToolBox(handled(stages.tools(signatures, marks), handlings))
     executor = Executor(box, opened.ledger, endpoints_of(opened.settings), results=opened.services.results)
-    services = replace(opened.services, tools=executor, models=model)
+    services = replace(opened.services, tools=executor, models=model, extractor=None)
     ours = replace(opened, services=services, models=model)  # type: ignore[arg-type]  # all it is asked is `check`
     needed = {
         one.name: {name: told.annotation for name, told in one.schema.model_fields.items() if told.is_required()}

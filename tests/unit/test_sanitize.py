@@ -13,6 +13,8 @@ from graph.state import RawResult, State
 from nodes import sanitize as node
 from services.cleaning import READ_CHARS
 from services.clock import FixedClock
+from services.handlings import Handlings
+from tools import office
 
 
 class Annotations:
@@ -30,7 +32,7 @@ async def _sanitize(*texts: str) -> tuple[list[ToolMessage], dict[str, Any], dic
     telemetry, unused = Annotations(), cast("Any", None)
     services = Services(
         models=unused,
-        tools=unused,
+        tools=cast("Any", office.toolbox(handlings=Handlings(usual="marked"))),
         approvals=unused,
         spending=unused,
         records=unused,

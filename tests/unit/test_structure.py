@@ -14,6 +14,7 @@ TOP = ["app", "evals", "benchmarks"]
 VOCABULARY = {
     "graph.state", "graph.approvals", "graph.budget", "graph.models", "graph.context", "graph.errors", "graph.people",
     "graph.plan", "graph.records", "graph.tools", "graph.facts", "graph.results", "graph.guards", "graph.provenance",
+    "graph.extracts",
 }  # fmt: skip
 
 
