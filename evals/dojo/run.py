@@ -26,7 +26,6 @@ from graph.context import LocalContext, UnprovenContent
 from services.endpoints import endpoints_of
 from services.handlings import Handlings
 from tools.execute import Executor
-from tools.handling import handled
 from tools.registry import ToolBox
 
 ROOM: dict[str, Any] = {
@@ -178,7 +177,7 @@ def theatre(
     """The process, with the suite's tools and the worst-case model in place of its own."""
     stages, model = Stages(), WorstCase()
     handlings = Handlings(usual=opened.settings.untrusted.usual)  # single tools it names are not of this suite
-    box = ToolBox(handled(stages.tools(signatures, marks), handlings))
+    box = ToolBox(stages.tools(signatures, marks), handlings=handlings)
     executor = Executor(box, opened.ledger, endpoints_of(opened.settings), results=opened.services.results)
     services = replace(opened.services, tools=executor, models=model, extractor=None)
     ours = replace(opened, services=services, models=model)  # type: ignore[arg-type]  # all it is asked is `check`
