@@ -51,6 +51,12 @@ def test_what_is_not_named_once_and_clearly_is_no_choice(text: str) -> None:
     assert [one for one in CODES if named(one, "permission", CODES, text)] == []
 
 
+def test_the_longest_code_that_is_spelled_out_is_the_one_that_is_named() -> None:
+    codes = ("w", "r", "rw")
+    asked = "give her read and write permissions"
+    assert [one for one in codes if named(one, "permission", codes, asked)] == ["rw"]
+
+
 @pytest.mark.parametrize("value", ["rw", "w", "R", "read", "", "r "])
 def test_an_attacker_gets_no_other_member_and_nothing_outside_the_set(value: str) -> None:
     assert not named(value, "permission", CODES, "Share it with Ann with read permissions")
