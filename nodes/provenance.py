@@ -34,6 +34,7 @@ ID_FIELDS = ("id", "id_", "key", "number")
 
 NOT_WANTED = "the request asks for no {tool}"
 REJECTED = "a call of this turn was rejected, and something tries another one"
+AGAIN = "just this {tool} ran already"
 ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
 
 
@@ -64,7 +65,7 @@ class Judge:
     """What trusted tools gave since."""
     _origins: list[Origin] = field(default_factory=list)
     _begun: Counter[str] = field(default_factory=Counter)
-    """Calls of this step by tool, that were found to be asked for."""
+    """Calls of this step by tool, and by intent, that were found to be asked for."""
 
     @cached_property
     def outside(self) -> bool:
@@ -121,7 +122,8 @@ class Judge:
             tiers.append(("high", REJECTED))
         if not self.outside:
             return _highest(tiers)
-        if why := self._beyond(name, in_plan=planned is not None):
+        intent = self.tools.intent(name, found.args) or ""
+        if why := self._beyond(name, intent, in_plan=planned is not None):
             tiers.append(("high", why))
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
@@ -132,7 +134,7 @@ class Judge:
             stands = origins.of_value(value, self.state)
             where = f": it stands in {', '.join(stands)}" if stands else ""
             tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
-        self._begun[name] += 1
+        self._begun.update({name: 1, intent: 1} if intent else {name: 1})
         return _highest(tiers)
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
@@ -179,14 +181,15 @@ class Judge:
         trusted = self.trusted
         return trusted.origin(value) or trusted.choice(value, argument, choices) or trusted.taken(value, name, argument)
 
-    def _beyond(self, name: str, *, in_plan: bool) -> str | None:
-        """Why a call is not among those the request asks for."""
+    def _beyond(self, name: str, intent: str, *, in_plan: bool) -> str | None:
+        """Why a call is not among those the request asks for; one made twice would take another one's place."""
         if in_plan or self._wanted().get("rejected"):
             return None
         count = self._wanted()["calls"].get(name, 0)
         made = (self.state["usage"]["done"].get(name, 0) if "usage" in self.state else 0) + self._begun[name]
         if made < count:
-            return None
+            again = made and (self.state.get("intents", {}).get(intent) or self._begun[intent])
+            return AGAIN.format(tool=name) if again else None
         return ONCE_MORE.format(tool=name, count=count, made=made) if count else NOT_WANTED.format(tool=name)
 
 
