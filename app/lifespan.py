@@ -107,6 +107,7 @@ async def opened(settings: Settings | None = None) -> AsyncIterator[Opened]:
         endpoints = await stack.enter_async_context(open_endpoints(chosen, rates=declared))
         models = ModelChain(chosen, endpoints)
         stack.push_async_callback(models.aclose)
+        _check_extractor(chosen.extractor_model, models)
         guards = await _guards(chosen, endpoints, stack)
         locks = await stack.enter_async_context(ThreadLocks.open(url))
         saver, results = PostgresSaver(pool, serde=serde), PostgresResults(pool, serde)
@@ -162,6 +163,15 @@ async def _guards(settings: Settings, endpoints: Endpoints, stack: AsyncExitStac
     chain = await asyncio.to_thread(load, settings, endpoints)
     stack.push_async_callback(chain.aclose)
     return chain
+
+
+def _check_extractor(chain: str | None, models: ModelChain) -> None:
+    """Refuse a chain that can't run before anything is read."""
+    try:
+        if chain is not None:
+            models.check(chain)
+    except BadSetting as wrong:
+        raise BadSetting(f"BALLAST_EXTRACTOR_MODEL: {wrong}") from None
 
 
 def _issuer(settings: Settings) -> Issuer | None:

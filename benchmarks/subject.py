@@ -49,3 +49,12 @@ async def lookup(q: str) -> str:
         q: What to look up.
     """
     return f"result for {q} " * 75
+
+
+async def letter(q: str) -> str:
+    """Read 10 KB of prose with markup, as in a mail.
+
+    Args:
+        q: Which.
+    """
+    return f"<p>Letter {q}:</p>" + "<p>The shift went on <b>without</b> anything to report, see room 14.</p>\n" * 142

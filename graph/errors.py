@@ -20,6 +20,7 @@
     |- ModelFailed                    every model of the chain failed
     |- NeverStarted                   an endpoint was not asked at all: `services/refusals.py`
     `- ToolFailed                     a tool could not do what was asked; the model is told why
+       |- Unreadable                  a source that can't be read safely
        |- NotSent                     a mail did not go out: `tools/delivery.py`
        |- CutOff                      an MCP server that lists other tools than were approved: `tools/mcp.py`
        `- ToolUnavailable             nothing was begun: the same call may be made again
@@ -179,6 +180,17 @@ class ModelFailed(BallastError):
 
 class ToolFailed(BallastError):
     """A tool could not do what was asked. The message goes to the model as the call's result."""
+
+
+UNREAD = "This source could not be read safely: {why}"
+"""What the model is told instead of a text from outside."""
+
+
+class Unreadable(ToolFailed):
+    """A source that can't be read safely: it is broken, too large, of another kind than text, or endless."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(UNREAD.format(why=why))
 
 
 class ToolUnavailable(ToolFailed):

@@ -264,6 +264,8 @@ class State(Input, PlanPending, Guarded, total=False):
 
     origins: Annotated[list[Origin], DeltaChannel(add_origins, snapshot_frequency=SNAPSHOT_EVERY)]
     """What of results later arguments may come from, though a stranger's texts stood beside it."""
+    outside: bool
+    """Set for good once anything a stranger wrote was read on the thread."""
     wanted: Wanted
     """What the newest request that was read asks for."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -115,6 +115,13 @@ class Tools(Protocol):
 
     def trust(self, name: str) -> Trust:
         """What the tool says of where values come from and go; the strictest of one that is not known."""
+        ...
+
+    def vouched(self, name: str, argument: str, value: Any, shown: Callable[[str], bool]) -> str | None:
+        """The name of what the operator declared this argument may come from and the value is of; None for no such.
+
+        `shown`: whether a text that is a part of it is shown to come from somebody trusted.
+        """
         ...
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:

@@ -188,6 +188,8 @@ def _gathered(state: State, attempts: Sequence[Attempt], results: Mapping[str, T
         "results": {name: result for name, result in results.items() if name in planned},
         "intents": _intents(attempts),
     }
+    if any(attempt["result"].get("outside") for attempt in attempts if "result" in attempt):
+        update["outside"] = True
     if origins := [origin for attempt in attempts for origin in attempt.get("origins", [])]:
         update["origins"] = origins
     if findings := [finding for attempt in attempts for finding in attempt.get("findings", [])]:

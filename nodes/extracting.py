@@ -10,14 +10,14 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
 
 from graph.context import LocalContext, Run
-from graph.errors import BadSetting, LimitReached, ModelFailed
+from graph.errors import UNREAD, BadSetting, LimitReached, ModelFailed
 from graph.extracts import Extract
 from graph.models import Question
 from graph.results import Whole
 from graph.state import RawResult, State
 from nodes import faults, prompts
 from nodes.folding import OPENS
-from nodes.guarding import UNREAD, Guarding
+from nodes.guarding import Guarding
 from services.cleaning import defused, wrapped
 from services.extraction import extract_in, form_of
 from services.invisible import without_invisible

@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from langgraph.runtime import Runtime
 
 from graph.context import Run
+from graph.errors import UNREAD
 from graph.guards import Finding, Guards, Ruling, Seen
 from graph.state import RISKS, Risk, State, newest_request, request_id
 from nodes.asking import NoReply, usage_of_this_run
@@ -23,7 +24,6 @@ WITHHELD_REQUEST = "(A guard withheld this message.)"
 """Stands where a denied request did: later turns do not read it either. Nothing a guard says is part of it, for words
 of a request are trusted."""
 
-UNREAD = "This source could not be read safely: {why}"
 REFUSED = "not run: a guard refused these arguments: {why}"
 
 EXCERPT_CHARS = 120

@@ -46,7 +46,7 @@ def judge_of(state: State, tools: Tools, context: Context) -> Judge:
 def outside_read(state: State) -> bool:
     """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since."""
     facts = state.get("facts") or []
-    if any(one["outside"] for one in facts):
+    if state.get("outside") or any(one["outside"] for one in facts):
         return True
     if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
         return True
@@ -122,13 +122,17 @@ class Judge:
             tiers.append(("high", REJECTED))
         if not self.outside:
             return _highest(tiers)
-        intent = self.tools.intent(name, found.args) or ""
-        if why := self._beyond(name, intent, in_plan=planned is not None):
+        # A read that lets its arguments out is no effect: where all of them are shown, making it more often is none.
+        intent = self.tools.intent(name, found.args)
+        if intent and (why := self._beyond(name, intent, in_plan=planned is not None)):
             tiers.append(("high", why))
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
                 continue
             if self._origin(argument, value, name, trust) is not None:
+                continue
+            if directory := self._vouched(name, argument, value):
+                tiers.append((found.risk, f"{argument} is in {directory}"))
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
             stands = origins.of_value(value, self.state)
@@ -180,6 +184,10 @@ class Judge:
         choices = trust.choices.get(argument, ())
         trusted = self.trusted
         return trusted.origin(value) or trusted.choice(value, argument, choices) or trusted.taken(value, name, argument)
+
+    def _vouched(self, name: str, argument: str, value: Any) -> str | None:
+        """The directory of the operator's that has the value."""
+        return self.tools.vouched(name, argument, value, lambda part: self.trusted.origin(part) is not None)
 
     def _beyond(self, name: str, intent: str, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for; one made twice would take another one's place."""

@@ -36,7 +36,9 @@ async def sanitize(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
     if findings:
         runtime.context.services.telemetry.annotate(findings=findings)
     messages = [one.message for one in cleaned]
-    update = {"messages": messages, "untrusted": [], **({"findings": findings} if findings else {})}
+    update: dict[str, Any] = {"messages": messages, "untrusted": [], **({"findings": findings} if findings else {})}
+    if not state.get("outside"):
+        update["outside"] = True
     return {**update, **await guarding.spent()}
 
 

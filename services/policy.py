@@ -1,6 +1,7 @@
-"""The policy file: what a deployment adds to the tiers that tools declare. It tightens, and never loosens.
+"""The policy file: what a deployment adds to the tiers that tools declare. It tightens them, and never loosens one.
 
-It also names who may decide (`approvers`, `four_eyes`); `services/rights.py` holds people to it.
+It also names who may decide (`approvers`, `four_eyes`), `services/rights.py` holds people to it; and what arguments
+may come from besides the people of a thread (`trusted`), see `services/trusted_values.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from pydantic import (
 from graph.errors import BadSetting
 from graph.people import Role
 from graph.state import RISKS, Risk
-from services import policy_file
+from services import policy_file, trusted_values
+from services.trusted_values import Directory, Shown
 
 DECIDED: tuple[Literal["medium", "high", "critical"], ...] = ("medium", "high", "critical")
 """The tiers somebody decides about, lowest first."""
@@ -129,6 +131,10 @@ class Declared:
     arguments: tuple[str, ...]
     recorded: bool
     """Whether its calls are effects in the ledger."""
+    gated: bool
+    """Whether its arguments must be shown to come from somebody trusted."""
+    records: tuple[str, ...]
+    """Arguments that name a record."""
 
 
 class Policy(_Part):
@@ -136,6 +142,7 @@ class Policy(_Part):
 
     tiers: dict[Literal["medium", "high", "critical"], TierPolicy] = {}
     tools: dict[str, ToolPolicy] = {}
+    trusted: dict[Reason, Directory] = {}
 
     _file: str = PrivateAttr("")
 
@@ -178,12 +185,17 @@ class Policy(_Part):
             tiers.append(("high", "a second person must agree"))
         return tiers
 
+    def vouched(self, tool: str, argument: str, value: Any, shown: Shown) -> str | None:
+        """The directory whose entry this argument's value is; None when it is in none that holds for the argument."""
+        return trusted_values.named(self.trusted, tool, argument, value, shown)
+
     def check(self, tools: Mapping[str, Declared]) -> None:
         """Refuse what does not fit these tools, or would loosen them.
 
         Raises:
             BadSetting: one line with the file, the place in it, and what to write.
         """
+        self._check_trusted(tools)
         for name, entry in self.tools.items():
             place = f"tools.{name}"
             declared = tools.get(name)
@@ -202,6 +214,13 @@ class Policy(_Part):
                 if self.approvers(name, tier) == frozenset():
                     raise self._bad(f"{place}.approvers", f"none of them may decide {tier} calls (tiers.{tier})")
 
+    def _check_trusted(self, tools: Mapping[str, Declared]) -> None:
+        for name, directory in self.trusted.items():
+            for number, place in enumerate(directory.arguments, start=1):
+                tool, _, argument = place.partition(".")
+                if why := _unfit(tool, argument, tools):
+                    raise self._bad(f"trusted.{name}.for, entry {number}", why)
+
     def _check_tier(self, place: str, risk: Risk | None, own: Risk, name: str) -> None:
         if risk and RISKS.index(risk) < RISKS.index(own):
             fitting = " or ".join(RISKS[RISKS.index(own) :])
@@ -209,6 +228,20 @@ class Policy(_Part):
 
     def _bad(self, place: str, told: str) -> BadSetting:
         return BadSetting(f"BALLAST_POLICY: {', '.join(filter(None, (self._file, place)))}: {told}")
+
+
+def _unfit(tool: str, argument: str, tools: Mapping[str, Declared]) -> str | None:
+    """Why a directory can't hold for an argument."""
+    declared = tools.get(tool)
+    if declared is None:
+        return f"there is no tool {tool!r:.80}: see 'ballast tools'"
+    if argument not in declared.arguments:
+        return f"{tool} takes no {argument!r:.80}: it takes {', '.join(declared.arguments) or 'no arguments'}"
+    if argument in declared.records:
+        return f"{argument} names a record of {tool}: only a lookup can give it"
+    if not declared.gated:
+        return f"{tool} changes nothing and lets nothing out: its arguments may come from anywhere"
+    return None
 
 
 def load(path: Path) -> Policy:
@@ -225,5 +258,11 @@ def load(path: Path) -> Policy:
     except ValidationError as error:
         place, told = policy_file.fault(error.errors(include_url=False)[0])
         raise BadSetting(f"BALLAST_POLICY: {path}, {place}: {told}") from None
+    for name, directory in policy.trusted.items():
+        try:
+            directory.read(path.parent)
+        except policy_file.Unreadable as unreadable:
+            told = f"{directory.file!r:.80}{unreadable}"
+            raise BadSetting(f"BALLAST_POLICY: {path}, trusted.{name}.file: {told}") from None
     policy._file = str(path)  # noqa: SLF001 - its own; the file's text can't set it
     return policy

@@ -21,11 +21,12 @@ MAX_DEPTH = 12
 """Deepest nesting; a policy needs five levels. The parser's own recursion would end in a RecursionError."""
 
 FIELDS = {
-    0: "tiers, tools",
+    0: "tiers, tools, trusted",
     ("tiers", 1): "medium, high, critical",
     ("tiers", 2): "approvers",
     ("tools", 2): "risk, reason, approvers, four_eyes, raise",
     ("tools", 4): "argument, above, more_than, new, risk, reason",
+    ("trusted", 2): "for, values, file, column, urls",
 }
 """What may stand at a place, by its section and depth."""
 
@@ -41,11 +42,13 @@ WANTED = {
     "finite_number": "write a finite number",
     "greater_than_equal": "write 0 or more",
     "invalid_key": "write a name, in quotes if it looks like a number",
-    "too_long": "there are too many: keep the first 50",
+    "too_long": "there are too many: keep the first {max_length}",
+    "too_short": "write at least one, or leave it out",
+    "string_too_short": "write a name",
 }
 
 
-LISTS = {"raise": "rule", "approvers": "entry"}
+LISTS = {"raise": "rule", "approvers": "entry", "for": "entry", "values": "entry", "urls": "entry"}
 """Fields that hold a list, and what one of its entries is called."""
 
 
@@ -53,7 +56,7 @@ class Unreadable(Exception):
     """Why a file can't be read, to be said after its name."""
 
 
-NO_MAPPING = " must be a mapping with tools, tiers or both; unset BALLAST_POLICY to have no policy"
+NO_MAPPING = " must be a mapping with tiers, tools, trusted or some of them; unset BALLAST_POLICY to have no policy"
 
 
 def read(path: Path, *, no_mapping: str = NO_MAPPING) -> Any:
@@ -63,7 +66,7 @@ def read(path: Path, *, no_mapping: str = NO_MAPPING) -> Any:
         Unreadable: it is missing, not a file, too large, not text, not YAML, or YAML of a kind that is refused:
             aliases (a small file can stand for a huge one), a key given twice (of two limits one would go unseen).
     """
-    text = _text(path)
+    text = text_of(path, max_bytes=MAX_BYTES)
     try:
         _check_shape(text)
         data = yaml.load(text, Loader=LOADER)  # noqa: S506 - either is the safe one
@@ -76,22 +79,27 @@ def read(path: Path, *, no_mapping: str = NO_MAPPING) -> Any:
     return data
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path, *, max_bytes: int) -> str:
+    """A file of text.
+
+    Raises:
+        Unreadable: it is missing, not a file, longer than this, or not UTF-8.
+    """
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
             raise Unreadable(" is a folder: name the file in it")
         if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
-            raise Unreadable(" is no plain file: name a YAML file")
+            raise Unreadable(" is no plain file: name one")
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(max_bytes + 1)
     except OSError as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
         raise Unreadable(f": {why}; name a file that can be read, or unset it") from None
     except ValueError:  # a NUL in the name
         raise Unreadable(": this can't be a file's name") from None
-    if len(data) > MAX_BYTES:
-        raise Unreadable(f" is over {MAX_BYTES} bytes: it should be a small file")
+    if len(data) > max_bytes:
+        raise Unreadable(f" is over {max_bytes} bytes: it should be a small file")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -142,7 +150,7 @@ def fault(error: ErrorDetails) -> tuple[str, str]:
     if kind == "literal_error":
         return place, f"write one of {', '.join(RISKS if loc[-1] == 'risk' else ROLES)}"
     told = error["msg"].removeprefix("Value error, ")
-    return place, WANTED.get(kind, told)
+    return place, WANTED.get(kind, told).format_map(error.get("ctx", {})) if kind in WANTED else told
 
 
 def _fields(loc: tuple[int | str, ...]) -> str:
@@ -157,8 +165,8 @@ def _place(loc: tuple[int | str, ...]) -> str:
         if part == "[key]":
             continue
         before = loc[position - 1] if position else ""
-        if before in LISTS:
-            said += f", {LISTS[str(before)]} {int(part) + 1}"
+        if before in LISTS and isinstance(part, int):
+            said += f", {LISTS[str(before)]} {part + 1}"
         else:
             said += f"{'' if not said else ', ' if isinstance(before, int) else '.'}{part!s:.80}"
     return said

@@ -19,6 +19,7 @@ from services.moments import Moments, moments_in
 
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
 _DIGITS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,20}:/", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+(?:[.@:/+%&=?#'_-]+[^\W_]+)*")
 """What stands together without a space: an address, a link, an id and a hyphenated word count as one."""
 
@@ -109,6 +110,8 @@ class Trusted:
     def _text(self, value: str) -> str | None:
         if moment := _moment(value):
             return self._at(moment, whole_day=len(value.strip()) == len("2024-05-19"))
+        if _ADDRESS.match(value.strip()):
+            return next((source.name for source in self._sources if _stands(value, source.text)), None)
         run = _run(value)
         if not run:
             return "nothing" if not value.strip() else None
@@ -148,6 +151,13 @@ def _run(text: str) -> tuple[str, ...]:
     """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return tuple(_WORDS.findall(plain))
+
+
+def _stands(value: str, text: str) -> bool:
+    """Whether it stands there character by character: signs and letter case in a web address can carry a message."""
+    wanted = re.escape(" ".join(value.split()))
+    end = r"""(?=[.,;:!?]*(?:$|[\s"'<>`)\]}]))"""
+    return re.search(rf"(?<!\w){wanted}{end}", " ".join(text.split())) is not None
 
 
 def _within(run: Sequence[str], text: Sequence[str]) -> bool:

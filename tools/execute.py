@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -52,6 +52,10 @@ class Executor:
     def intent(self, name: str, args: Mapping[str, Any]) -> str | None:
         """See `graph.tools.Tools.intent`."""
         return self._box.intent(name, args)
+
+    def vouched(self, name: str, argument: str, value: Any, shown: Callable[[str], bool]) -> str | None:
+        """See `graph.tools.Tools.vouched`."""
+        return self._box.vouched(name, argument, value, shown)
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
         """See `graph.tools.Tools.bounds`."""

@@ -7,12 +7,13 @@ import asyncio
 from graph.errors import ToolFailed
 from tools import delivery, letters, paths
 from tools.base import Injected, tool
+from tools.listings import Listing
 
 MAX_LISTED = 500
 MAIL_FOLDERS = ((letters.MAILBOX,), (delivery.OUTBOX,))
 
 
-@tool(risk="low", untrusted_output=True, idempotent=True)  # whoever saved a file chose its name
+@tool(risk="low", untrusted_output=True, idempotent=True, extract=Listing)  # whoever saved a file chose its name
 async def list_files(context: Injected) -> str:
     """List the files of the workspace, one path a line."""
     found = await asyncio.to_thread(paths.files, context.workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from email.message import EmailMessage
 from email.policy import default
 from email.utils import formatdate, getaddresses
@@ -13,22 +14,29 @@ from graph.state import Risk
 from services.receivers import ADDRESS
 from tools import delivery, letters
 from tools.base import Injected, ToolContext, tool
+from tools.listings import Listing
 
 SENDER = "ballast@localhost"
 MANY_RECIPIENTS = 5
+LISTING_S = 20.0
+"""Longest that listing the mailbox takes: what is left then is counted, not shown."""
 
 
-@tool(risk="low", untrusted_output=True, idempotent=True)
+@tool(risk="low", untrusted_output=True, idempotent=True, extract=Listing)
 async def list_mail(context: Injected) -> str:
     """List the mailbox: id, sender, subject and date of each mail."""
     return await asyncio.to_thread(_listing, context.workspace)
 
 
-def _listing(workspace: Path) -> str:
-    lines = []
-    for mail_id in letters.ids(workspace):
+def _listing(workspace: Path, seconds: float = LISTING_S) -> str:
+    lines: list[str] = []
+    ids, until = letters.ids(workspace), time.monotonic() + seconds
+    for mail_id in ids:
+        if time.monotonic() >= until:
+            lines.append(f"[{len(ids) - len(lines)} more mails, listing them took too long: read_mail opens each]")
+            break
         try:
-            message = letters.load(workspace, mail_id, heads_only=True)
+            message = letters.listed(workspace, mail_id, heads_only=True)
         except ToolFailed as broken:
             lines.append(f"{mail_id} | {broken}")
             continue
@@ -50,7 +58,8 @@ async def read_mail(id: str, context: Injected) -> str:  # noqa: A002 - the cont
 def _whole(workspace: Path, mail_id: str) -> str:
     message = letters.load(workspace, mail_id)
     heads = "\n".join(f"{name}: {letters.header(message, name)}" for name in ("From", "To", "Subject", "Date"))
-    return f"{heads}\n\n{letters.body(message)}"
+    with_it = "".join(f"\nAttachment: {one}" for one in letters.attachments(message))
+    return f"{heads}{with_it}\n\n{letters.body(message)}"
 
 
 def _many_recipients(to: str, subject: str, body: str) -> tuple[Risk, str] | None:  # noqa: ARG001 - all arguments come

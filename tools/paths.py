@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator
@@ -9,10 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from graph.errors import ToolFailed
+from graph.errors import ToolFailed, Unreadable
+from tools.text import decoded
 
 MAX_BYTES = 1_000_000
 """Longest text file that is read, in bytes."""
+
+
+PDF = b"%PDF-"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NO_TEXT = bytes(code for code in range(32) if chr(code) not in "\b\t\n\v\f\r\x1a\x1b")
+"""Control characters that no text in a charset of one byte a letter has; 1a ends old files, 1b colours logs."""
 
 
 def inside(workspace: Path, path: str) -> Path:
@@ -54,11 +62,12 @@ def folder(root: Path, wanted: Path, *, create: bool = False) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_bytes(workspace: Path, path: str, limit: int) -> bytes:
-    """A regular file of at most `limit` bytes.
+def read_bytes(workspace: Path, path: str, limit: int, *, most: int | None = None) -> bytes:
+    """A regular file of at most `limit` bytes; with `most`, no more than its beginning.
 
     Raises:
-        ToolFailed: it is missing, outside, too long, or no regular file.
+        Unreadable: it is too long.
+        ToolFailed: it is missing, outside, or no regular file.
     """
     root, found = workspace.resolve(), inside(workspace, path)
     if found == root:
@@ -72,9 +81,9 @@ def read_bytes(workspace: Path, path: str, limit: int) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise ToolFailed(f"{path!r} is no regular file: list_files shows what can be read")
             if status.st_size > limit:
-                raise ToolFailed(f"{path!r} has {status.st_size:,} bytes, more than the {limit:,} that can be read")
+                raise Unreadable(f"{path!r} has {status.st_size:,} bytes, more than the {limit:,} that can be read")
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(limit)
+                return file.read(limit if most is None else most)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -120,18 +129,27 @@ def _replace(beside: int, name: str, data: bytes) -> None:
 
 
 def read_text(workspace: Path, path: str) -> str:
-    """A text file of at most MAX_BYTES.
+    """A text file of at most MAX_BYTES, whatever its name says it is.
 
     Raises:
-        ToolFailed: it can't be read, or is not text.
+        Unreadable: it is too long, or is not text.
+        ToolFailed: it can't be read.
     """
     data = read_bytes(workspace, path, MAX_BYTES)
-    if b"\0" in data:
-        raise ToolFailed(f"{path!r} is a binary file, not text")
+    if data.startswith(PDF):
+        raise Unreadable(f"{path!r} is a PDF, not text")
+    text = decoded(data, "utf-16") if data.startswith(_UTF_16) else _decoded(data)
+    if text is None or "\0" in text:
+        raise Unreadable(f"{path!r} is a binary file, not text")
+    return text
+
+
+def _decoded(data: bytes) -> str | None:
+    """The text, by UTF-8 or else by latin-1; None when it is none."""
     try:
         return data.decode()
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        return data.decode("latin-1") if len(data.translate(None, _NO_TEXT)) == len(data) else None
 
 
 def files(workspace: Path) -> list[str]:

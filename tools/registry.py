@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -49,7 +49,13 @@ class ToolBox:
 
     def _declared(self, name: str) -> Declared:
         marks = self.marks(name)
-        return Declared(risk=marks.risk, arguments=self._arguments[name].names, recorded=marks.effect)
+        return Declared(
+            risk=marks.risk,
+            arguments=self._arguments[name].names,
+            recorded=marks.effect,
+            gated=marks.effect or marks.exits,
+            records=marks.records,
+        )
 
     def registered(self) -> Sequence[BaseTool]:
         """The tools, in the order they were registered, those that can't be called now included."""
@@ -119,6 +125,10 @@ class ToolBox:
             handling=marks.handling,
             extract=marks.extract,
         )
+
+    def vouched(self, name: str, argument: str, value: Any, shown: Callable[[str], bool]) -> str | None:
+        """See `graph.tools.Tools.vouched`."""
+        return self._policy.vouched(name, argument, value, shown)
 
     def bounds(self, name: str, args: Mapping[str, Any]) -> Mapping[str, int]:
         """See `graph.tools.Tools.bounds`. A tool that can't tell its host counts as one host."""

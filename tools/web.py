@@ -12,12 +12,15 @@ from urllib.parse import urljoin
 
 import httpx
 
-from graph.errors import ToolFailed
+from graph.errors import ToolFailed, Unreadable
 from tools.base import Injected, tool
 from tools.text import decoded
 
 MAX_BYTES = 500_000
 TIMEOUT_S = 20.0
+"""Longest wait for the next piece of an answer."""
+WHOLE_S = 40.0
+"""Longest a page may take, its redirects included: one that drips would never be waited for too long."""
 REDIRECTS = 5
 GZIP_OR_ZLIB = 47
 """`wbits` of zlib: the largest window, format told by the data."""
@@ -50,17 +53,22 @@ async def fetch_url(url: str, context: Injected) -> str:  # noqa: ARG001 - every
     return await _fetched(url, public_address)
 
 
-async def _fetched(url: str, addressed: Callable[[str], Awaitable[str]]) -> str:
+async def _fetched(url: str, addressed: Callable[[str], Awaitable[str]], *, seconds: float = WHOLE_S) -> str:
     """The page, redirects followed; each address comes from `addressed`, which raises when it is not allowed."""
     # A connection is never used twice: it was checked for one host only.
     once = httpx.Limits(max_keepalive_connections=0)
     try:
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=once, trust_env=False) as client:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(timeout=TIMEOUT_S, limits=once, trust_env=False) as client,
+        ):
             for _ in range(REDIRECTS + 1):
                 address = await addressed(url)
                 text, url = await _get(client, url, address)
                 if not url:
                     return text
+    except TimeoutError:
+        raise Unreadable(f"{url} did not end within {seconds:g} s") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ToolFailed(f"can't fetch {url}: {type(error).__name__}") from None
     raise ToolFailed(f"more than {REDIRECTS} redirects")
@@ -84,7 +92,7 @@ async def _get(client: httpx.AsyncClient, url: str, address: str) -> tuple[str, 
                 break
     text = decoded(_unpacked(url, response, data[:MAX_BYTES]), response.charset_encoding)
     if "\0" in text:
-        raise ToolFailed(f"{url} is no text")
+        raise Unreadable(f"{url} is no text")
     return text, ""
 
 
@@ -94,11 +102,11 @@ def _unpacked(url: str, response: httpx.Response, data: bytes) -> bytes:
     if encoding == "identity":
         return data
     if encoding not in {"gzip", "x-gzip", "deflate"}:
-        raise ToolFailed(f"{url} answered with content-encoding {encoding!r}")
+        raise Unreadable(f"{url} answered with content-encoding {encoding!r:.80}")
     try:
         return zlib.decompressobj(GZIP_OR_ZLIB).decompress(data, MAX_BYTES)
     except zlib.error:
-        raise ToolFailed(f"{url} answered with broken compression") from None
+        raise Unreadable(f"{url} answered with broken compression") from None
 
 
 async def public_address(url: str) -> str:

@@ -48,8 +48,15 @@ def script(tmp_path: Path, workspace: Path) -> Script:
 
 
 @pytest.fixture
-async def services(database_url: str, tmp_path: Path) -> AsyncIterator[Opened]:
-    async with opened(load(database_url=database_url, home=tmp_path / "home", openai_api_key=None)) as everything:
+def untrusted() -> str:
+    """BALLAST_UNTRUSTED. Tests of what becomes of whole texts override it in their file."""
+    return "strict"
+
+
+@pytest.fixture
+async def services(database_url: str, tmp_path: Path, untrusted: str) -> AsyncIterator[Opened]:
+    settings = load(database_url=database_url, home=tmp_path / "home", openai_api_key=None, untrusted=untrusted)
+    async with opened(settings) as everything:
         yield everything
 
 

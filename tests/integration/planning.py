@@ -146,5 +146,7 @@ class Desk:
 
 def runs_at(desk: Desk, opened: Opened, *more: BaseTool) -> Runs:
     """Runs whose tools are those of the desk."""
-    box = ToolBox([*desk.tools(), *more])
-    return with_parts(opened, tools=Executor(box, Ledger(opened.pool), endpoints_of(load())))
+    box = ToolBox([*desk.tools(), *more], handlings=opened.settings.untrusted)
+    return with_parts(
+        opened, tools=Executor(box, Ledger(opened.pool), endpoints_of(load()), results=opened.services.results)
+    )

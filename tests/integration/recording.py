@@ -17,6 +17,7 @@ from graph.budget import Budget, Spent
 from graph.context import Clock, LocalContext
 from graph.models import Models, Question, Reply, Role
 from graph.tools import Tools
+from services.by_rule import RULES
 from services.settings import load
 
 
@@ -54,6 +55,8 @@ class Playing:
     firsts: list[int] = field(default_factory=list)
 
     async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:
+        if rule := RULES.get(question.role):
+            return Reply(message=rule(question.messages), model=chain)
         (await budget.reserve(Spent(prompt_tokens=10))).settle(Spent(prompt_tokens=10))
         self.firsts.append(first)
         message = self.replies[question.turn].model_copy(update={"id": f"reply-{question.turn}"})

@@ -77,13 +77,21 @@ def read(text: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
+def untrusted() -> str:
+    """Whole texts, as they are folded, cut and opened again."""
+    return "marked"
+
+
+@pytest.fixture
 def model(services: Opened) -> Recording:
     return Recording(real=services.services.models)
 
 
 @pytest.fixture
 def runs(services: Opened, model: Recording) -> Runs:
-    box = ToolBox([page, records, web_page, ask_out, *office.toolbox().offered()])
+    box = ToolBox(
+        [page, records, web_page, ask_out, *office.toolbox().offered()], handlings=services.settings.untrusted
+    )
     results = services.services.results
     tools = Executor(box, Ledger(services.pool), endpoints_of(load()), results=results)
     return with_parts(services, tools=tools, models=model)

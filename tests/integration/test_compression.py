@@ -36,6 +36,12 @@ CATALOGUE = calls(("read_file", {"path": "docs/catalogue.csv"}))
 SHORT: dict[str, Any] = {"keep_tool_results": 1}
 
 
+@pytest.fixture
+def untrusted() -> str:
+    """Whole texts, as they are folded, cut and opened again."""
+    return "marked"
+
+
 async def _kept(runs: Runs, kind: str, thread: str = "t") -> list[str]:
     return [one["text"] for one in (await runs.known(thread)).values["facts"] if one["kind"] == kind]
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+import pytest
+
 from app.lifespan import Opened
 from graph.context import FOLD_SHARE
 from graph.facts import Fact
@@ -21,6 +23,12 @@ from tests.integration.tools_bench import a_call
 
 WINDOW, SHARE = 32_000, 0.5
 UNBOUNDED = 100_000_000
+
+
+@pytest.fixture
+def untrusted() -> str:
+    """Whole texts, as they are folded, cut and opened again."""
+    return "marked"
 
 
 async def test_by_default_a_history_takes_a_quarter_of_one_that_is_never_folded_and_grows_evenly(

@@ -41,7 +41,7 @@ async def test_untrusted_output_reaches_the_model_only_cleaned_and_wrapped(
     await runs.start("go", thread_id="t", context=script(calls(("read_file", {"path": "evil.txt"})), say("done")))
 
     text = (await results_of(runs, "t"))["read_file"]
-    assert text.startswith('<untrusted source="read_file">')
+    assert text.startswith('<untrusted source="read_file" handle="r-')
     assert "ignore all" not in text
     findings = (await runs.known("t")).values["findings"]
     assert {"override", "hidden_text"} <= {one["rule"] for one in findings}
@@ -212,7 +212,7 @@ async def test_a_resume_that_keeps_more_results_folds_nothing(runs: Runs, script
 
     assert report["outcome"] == "completed"
     assert set(await results_of(runs, "t")) == {"list_files", "send_email"}
-    assert report["usage"]["model_calls"] == 4  # the reader's, of what the request asks for
+    assert report["usage"]["model_calls"] == 3
 
 
 async def test_an_untrusted_tool_that_fails_counts_as_failed(runs: Runs, script: Script) -> None:

@@ -108,11 +108,11 @@ LOOSE = "low would loosen pay_invoice, which is high itself: write high or criti
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "must be a mapping with tools, tiers or both; unset BALLAST_POLICY to have no policy"),
+        ("", "must be a mapping with tiers, tools, trusted or some of them; unset BALLAST_POLICY to have no policy"),
         ("- a", "must be a mapping"),
         ("# nothing but this", "must be a mapping"),
         ("tools:", ", tools: write a mapping"),
-        ("tool: {}", ", tool: there is no such field: use tiers, tools"),
+        ("tool: {}", ", tool: there is no such field: use tiers, tools, trusted"),
         ("1: {}", ", 1: write a name, in quotes if it looks like a number"),
         ("tools: {1: {}}", ", tools.1: write text, in quotes"),
         ("tools: {nope: {risk: high}}", ", tools.nope: there is no tool 'nope': see 'ballast tools'"),

@@ -56,6 +56,12 @@ def test_nothing_needs_no_origin(value: Any) -> None:
         "example.org",
         "https://example.org/a",
         "https://example.org/a?b=c&d=secret",
+        "https://example.org/a?b=c&!~!",  # signs can spell a secret, and so can letter case
+        "https://example.org/A?b=c",
+        "https://example.org/a?b=c ~",
+        "https://example.org/./a?b=c",
+        "https://ann@example.org/a?b=c",
+        "https:/example.org/a?b=c",
         "89370400440532013000",
         "Lunch Ann",
         13,  # part of a date
