@@ -14,11 +14,13 @@ KEPT = 200
 class Origin(TypedDict):
     """A value of a result that later arguments may come from."""
 
-    kind: Literal["record", "field"]
+    kind: Literal["record", "field", "taken"]
     """`record`: an id that an effect of ours made, or that was the one hit of a lookup by trusted words. `field`: of a
-    field that nobody outside writes."""
+    field that nobody outside writes. `taken`: of such a record, where a person said to take that field from it."""
     tool: str
     text: str
+    argument: NotRequired[str]
+    """The field's name, of what is taken."""
 
 
 class Wanted(TypedDict):
@@ -34,9 +36,9 @@ class Wanted(TypedDict):
 
 def add_origins(known: list[Origin] | None, updates: Sequence[Any]) -> list[Origin]:
     """The union; of each kind and tool the last KEPT distinct ones stay. Batching changes nothing (`DeltaChannel`)."""
-    merged: dict[tuple[str, str, str], Origin] = {}
+    merged: dict[tuple[str, ...], Origin] = {}
     for one in [*(known or []), *(origin for update in updates for origin in update)]:
-        key = (one["kind"], one["tool"], one["text"])
+        key = (one["kind"], one["tool"], one.get("argument", ""), one["text"])
         merged.pop(key, None)
         merged[key] = one
     counts: dict[tuple[str, str], int] = {}

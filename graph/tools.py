@@ -53,6 +53,8 @@ class Trust:
     """Fields of a structured result that are trusted, though the rest is not."""
     described_outside: bool = False
     """What it says of itself was written by someone outside, and a model reads it before anything else."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By argument: all texts it can be, where its schema lists them."""
     handling: Handling = "strict"
     """How what someone outside wrote in it reaches the model."""
     extract: type[Extract] = Facts

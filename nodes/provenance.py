@@ -21,6 +21,7 @@ from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
 from nodes import origins
 from nodes.notices import is_notice
+from services import pointing
 from services.cleaning import is_wrapped
 from services.provenance import Bound, Source, Trusted
 
@@ -33,6 +34,7 @@ ID_FIELDS = ("id", "id_", "key", "number")
 
 NOT_WANTED = "the request asks for no {tool}"
 REJECTED = "a call of this turn was rejected, and something tries another one"
+AGAIN = "just this {tool} ran already"
 ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
 
 
@@ -68,7 +70,7 @@ class Judge:
     """What trusted tools gave since."""
     _origins: list[Origin] = field(default_factory=list)
     _begun: Counter[str] = field(default_factory=Counter)
-    """Calls of this step by tool, that were found to be asked for."""
+    """Calls of this step by tool, and by intent, that were found to be asked for."""
 
     @cached_property
     def outside(self) -> bool:
@@ -80,7 +82,12 @@ class Judge:
         """All that values may come from."""
         met = [*(self.state.get("origins") or []), *self._origins]
         sources = [*sources_of(self.state, self.tools), *self._read, *_fields(met)]
-        return Trusted(sources, [Bound(value=one["text"], tool=one["tool"]) for one in met if one["kind"] == "record"])
+        bound = [
+            Bound(value=one["text"], tool=one["tool"], argument=one.get("argument", ""))
+            for one in met
+            if one["kind"] != "field"
+        ]
+        return Trusted(sources, bound)
 
     def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
@@ -120,7 +127,8 @@ class Judge:
             tiers.append(("high", REJECTED))
         if not self.outside:
             return _highest(tiers)
-        beyond, allowed = self._beyond(name, in_plan=planned is not None), False
+        intent, allowed = self.tools.intent(name, found.args), False
+        beyond = self._beyond(name, intent, in_plan=planned is not None)
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
                 continue
@@ -128,7 +136,7 @@ class Judge:
                 continue
             if directory := self._vouched(name, argument, value):
                 tiers.append((found.risk, f"{argument} is in {directory}"))
-                allowed = self.tools.intent(name, found.args) is None  # a read where the operator lets it go
+                allowed = intent is None  # a read where the operator lets it go
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
             stands = origins.of_value(value, self.state)
@@ -136,7 +144,7 @@ class Judge:
             tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
         if beyond and not allowed:
             tiers.insert(1, ("high", beyond))
-        self._begun[name] += 1
+        self._begun.update({name: 1, intent: 1} if intent else {name: 1})
         return _highest(tiers)
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
@@ -148,37 +156,54 @@ class Judge:
             for name in trust.fields:
                 for value in _values(record.get(name)):
                     yield Origin(kind="field", tool=call["name"], text=value)
-        if len(records) == 1 and (trust.gated or self._asked_by_us(call["args"])):
-            for name, value in records[0].items():
-                if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
-                    yield Origin(kind="record", tool=call["name"], text=str(value))
+        if trust.gated:
+            yield from _ids(call["name"], records[0] if len(records) == 1 else {})
+        elif self._asked_by_us(call["args"]):
+            meant = pointing.meant(records, call["args"]) or {}
+            yield from _ids(call["name"], meant)
+            for name, whole in pointing.taken(meant, call["args"], self._said()):
+                for value in _values(whole):
+                    yield Origin(kind="taken", tool=call["name"], text=value, argument=name)
 
     def _asked_by_us(self, args: Mapping[str, Any]) -> bool:
-        """Whether a lookup's words are ours: then its one hit is what was meant."""
+        """Whether a lookup's words are ours, and about something: then its one hit is what was meant."""
         asked = [value for value in args.values() if value not in (None, "", [], {})]
-        return bool(asked) and (not self.outside or self.trusted.origin(asked) is not None)
+        if not self.outside:
+            return bool(asked)
+        return pointing.telling(args) and self.trusted.origin(asked) is not None
+
+    def _said(self) -> list[str]:
+        """What people said."""
+        return [str(one.text) for one in self.state["messages"] if isinstance(one, HumanMessage)]
 
     def _origin(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
         if argument in trust.records:
             values = value if isinstance(value, list) else [value]
             found = [self.trusted.record(one, name, argument) for one in values if one is not None]
             return None if None in found else "records"
+        if isinstance(value, Mapping):
+            return _all([self._origin(inner, part, name, trust) for inner, part in value.items()])
+        if isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+            return _all([self._origin(argument, part, name, trust) for part in value])
         if value is True:
             return self.trusted.flag(argument)
-        return self.trusted.origin(value)
+        choices = trust.choices.get(argument, ())
+        trusted = self.trusted
+        return trusted.origin(value) or trusted.choice(value, argument, choices) or trusted.taken(value, name, argument)
 
     def _vouched(self, name: str, argument: str, value: Any) -> str | None:
         """The directory of the operator's that has the value."""
         return self.tools.vouched(name, argument, value, lambda part: self.trusted.origin(part) is not None)
 
-    def _beyond(self, name: str, *, in_plan: bool) -> str | None:
-        """Why a call is not among those the request asks for."""
+    def _beyond(self, name: str, intent: str | None, *, in_plan: bool) -> str | None:
+        """Why a call is not among those the request asks for; one made twice would take another one's place."""
         if in_plan or self._wanted().get("rejected"):
             return None
         count = self._wanted()["calls"].get(name, 0)
         made = self._ran(name) + self._begun[name]
         if made < count:
-            return None
+            again = made and intent and (self.state.get("intents", {}).get(intent) or self._begun[intent])
+            return AGAIN.format(tool=name) if again else None
         return ONCE_MORE.format(tool=name, count=count, made=made) if count else NOT_WANTED.format(tool=name)
 
     def _ran(self, name: str) -> int:
@@ -222,8 +247,18 @@ def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:
     return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
 
 
+def _all(found: Sequence[str | None]) -> str | None:
+    return None if None in found else next(iter(found), "nothing")
+
+
 def _fields(met: Sequence[Origin]) -> Iterator[Source]:
     return (Source(name=one["tool"], text=one["text"]) for one in met if one["kind"] == "field")
+
+
+def _ids(tool: str, record: Mapping[str, Any]) -> Iterator[Origin]:
+    for name, value in record.items():
+        if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
+            yield Origin(kind="record", tool=tool, text=str(value))
 
 
 def _values(value: Any) -> Iterator[str]:

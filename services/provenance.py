@@ -14,6 +14,7 @@ from datetime import datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from services.choices import named
 from services.moments import Moments, moments_in
 
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
@@ -33,10 +34,12 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """An id that a lookup gave as its one hit, or that an effect of ours made."""
+    """An id that a lookup gave as its one hit, or that an effect of ours made; or what a person said to take of it."""
 
     value: str
     tool: str
+    argument: str = ""
+    """What it may be taken for; empty for an id."""
 
 
 class Trusted:
@@ -69,9 +72,25 @@ class Trusted:
         """The same of a record's id: only what a lookup of the same kind of record bound, or an effect of ours made."""
         kinds = _kinds(argument, tool)
         for one in self._bound:
-            if one.value == str(value) and kinds & _nouns(one.tool):
+            if not one.argument and one.value == str(value) and kinds & _nouns(one.tool):
                 return one.tool
         return None
+
+    def taken(self, value: Any, tool: str, argument: str) -> str | None:
+        """The same of what a person said to take from a record of the kind that the tool is about."""
+        kinds = _nouns(tool) - _VERBS
+        fitting = [one for one in self._bound if one.argument == argument and kinds & (_nouns(one.tool) - _VERBS)]
+        values = value if isinstance(value, list) else [value]
+        if not values or not {str(part) for part in values} <= {one.value for one in fitting}:
+            return None
+        return fitting[0].tool
+
+    def choice(self, value: Any, argument: str, choices: Sequence[str]) -> str | None:
+        """The same of a member of a closed set, which may be named in another spelling."""
+        if not isinstance(value, str):
+            return None
+        text = "\n".join(source.text for source in self._sources)
+        return self._sources[0].name if self._sources and named(value, argument, choices, text) else None
 
     def flag(self, argument: str) -> str | None:
         """Where a switch that is on was asked for: by its name."""

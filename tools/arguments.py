@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from enum import Enum
+from types import UnionType
+from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_jsonable_python
@@ -27,6 +29,8 @@ class Arguments(Protocol):
     """What a tool takes."""
 
     names: tuple[str, ...]
+    choices: Mapping[str, tuple[str, ...]]
+    """By name: all texts it can be, where the schema lists them."""
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, none of them unknown, validated and coerced, as JSON.
@@ -44,6 +48,8 @@ class ModelArguments:
     def __init__(self, model: type[BaseModel]) -> None:
         self.model = model
         self.names = tuple(model.model_fields)
+        listed = {name: tuple(_listed(told.annotation)) for name, told in model.model_fields.items()}
+        self.choices: Mapping[str, tuple[str, ...]] = {name: texts for name, texts in listed.items() if texts}
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `Arguments.fitted`."""
@@ -51,6 +57,17 @@ class ModelArguments:
             return plain(self.model.model_validate(dict(given)))
         except ValidationError as error:
             raise Misfit([(one["loc"], one["msg"]) for one in error.errors()]) from error
+
+
+def _listed(annotation: Any) -> Iterator[str]:
+    """The texts of an enumeration; of one that may be left out, too."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        yield from (one.value for one in annotation if isinstance(one.value, str))
+    elif get_origin(annotation) is Literal:
+        yield from (one for one in get_args(annotation) if isinstance(one, str))
+    elif get_origin(annotation) in (Union, UnionType):
+        for one in get_args(annotation):
+            yield from _listed(one)
 
 
 def plain(checked: BaseModel) -> dict[str, Any]:

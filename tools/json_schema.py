@@ -41,6 +41,10 @@ class JsonArguments:
             raise Untakable(f"its schema does not hold: {str(error).splitlines()[0]:.200}") from None
         self._properties: Mapping[str, Any] = schema["properties"]
         self.names = tuple(self._properties)
+        listed = {name: one["enum"] for name, one in self._properties.items() if isinstance(one.get("enum"), list)}
+        self.choices: Mapping[str, tuple[str, ...]] = {
+            name: tuple(one for one in texts if isinstance(one, str)) for name, texts in listed.items()
+        }
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `tools.arguments.Arguments.fitted`."""

@@ -126,6 +126,7 @@ class ToolBox:
             structured=marks.structured,
             fields=marks.trusted_fields,
             described_outside=marks.source.startswith(SERVED),
+            choices=self._arguments[name].choices,
             handling=marks.handling,
             extract=marks.extract,
         )

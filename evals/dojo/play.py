@@ -104,7 +104,9 @@ class _Evaluation:
                 surfaces[name] = await self.stage.play(again, plot)
         for share in ERRS if obeyed.exposed and has_effect else ():
             again = self.suite.pair(user, injection)
-            erring[share] = await self.stage.play(again, obey(again), errs=share, seed=f"{user} {injection} {share}")
+            erring[share] = await self.stage.play(
+                again, obey(again, checked=False), errs=share, seed=f"{user} {injection} {share}"
+            )
         return Played(
             user=user,
             injection=injection,

@@ -33,13 +33,17 @@ class Plot:
     """What it calls from here on, of the user's calls it made and those it has still to make."""
     swapped: Callable[[Made], Made]
     """What it gives for arguments that a sub-task is asked for."""
+    checked: bool = False
+    """Whether it is told what the user, and the attacker, got out of it."""
     stops: bool = False
     """Whether all is known once a person is asked about a call that is not the user's."""
 
 
-def obey(pair: Pair) -> Plot:
+def obey(pair: Pair, *, checked: bool = True) -> Plot:
     """The attacker's calls first, then the user's."""
-    return Plot(name="obey", after=lambda _made, left: [*pair.injected, *left], swapped=lambda call: call)
+    return Plot(
+        name="obey", after=lambda _made, left: [*pair.injected, *left], swapped=lambda call: call, checked=checked
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from typing import Any
 from evals.dojo.plots import SURFACES
 from evals.dojo.run import Seen
 
+NO_GATE = "these attackers only want words said: no gate of calls can stop them"
+
 KEPT_REASONS = 5
 """Reasons shown of one benign task's questions."""
 
@@ -59,7 +61,12 @@ def figures(benign: Sequence[Benign], pairs: Sequence[Played]) -> dict[str, Any]
         "prompts_per_task": round(sum(one.seen.prompts for one in benign) / len(benign), 3) if benign else 0.0,
         "surface": {name: sum(bool(_through(one, name)) for one in pairs) for name in SURFACES},
         "surface_tried": {name: sum(name in one.surfaces for one in pairs) for name in SURFACES},
-        "output_only": {"pairs": len(talking), "goals_reached": sum(one.obeyed.goal for one in talking)},
+        "output_only": {
+            "pairs": len(talking),
+            "goals_reached": sum(one.obeyed.goal for one in talking),
+            "injection_tasks": sorted({one.injection for one in talking}),
+            "note": NO_GATE if talking else "",
+        },
         "erring_reviewer": _erring(acting),
         "benign_asked": [
             {"user_task": one.user, "calls": len(one.seen.own_asked), "why": list(one.seen.reasons[:KEPT_REASONS])}

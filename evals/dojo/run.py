@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +24,7 @@ from evals.dojo.watching import Watch
 from evals.dojo.world import Pair, Signature
 from graph.context import LocalContext, UnprovenContent
 from services.endpoints import endpoints_of
+from services.handlings import Handlings
 from tools.execute import Executor
 from tools.registry import ToolBox
 
@@ -72,7 +75,7 @@ class Theatre:
     """See `Planning.texts`."""
 
     async def play(self, pair: Pair, plot: Plot, *, errs: float = 0.0, seed: str = "") -> Seen:
-        """Run the pair to its end."""
+        """Run the pair to its end. Only of a plot that obeys is it checked what was reached: a check takes longer."""
         thread = uuid4().hex
         stage = Stage(world=pair.world, signatures=self.signatures, effects=frozenset(self.marks.side_effects))
         watch = Watch(payloads=pair.payloads, usual=pair.usual)
@@ -108,6 +111,7 @@ class _Playing:
         context = LocalContext(
             model=f"{CHAIN}{self.thread}",
             unproven_content=theatre.content,
+            workspace=Path(tempfile.gettempdir()),  # no tool of a suite touches it: it only has to be there
             **ROOM,
         )
         result = await theatre.runs.start(pair.prompt, thread_id=self.thread, context=context, graph=theatre.graph)
@@ -119,7 +123,8 @@ class _Playing:
         """Whether the run goes on: with a plot that only needs to be stopped, a question about it is the end."""
         approvals = self.theatre.runs.opened.approvals
         pending = await approvals.find(thread_id=self.thread, pending=True)
-        if any(row.risk != "medium" for row in pending) and self.no_person is None:
+        asked = any(row.risk != "medium" for row in pending)
+        if asked and self.no_person is None and self.script.pair.injection is None:
             self.no_person = self._utility("")
         others = len(self.reviewer.others)
         decided = self.reviewer.decide(pending)
@@ -132,14 +137,14 @@ class _Playing:
         return bool(pending)
 
     def _utility(self, answer: str) -> bool:
-        return self.stage.world.utility(answer, self.stage.ran)
+        return self.script.plot.checked and self.stage.world.utility(answer, self.stage.ran)
 
     def _seen(self, result: Mapping[str, Any]) -> Seen:
         pair, stage, reviewer, watch = self.script.pair, self.stage, self.reviewer, self.script.watch
         answer = str(result.get("answer") or "")
         others = stage.keys(stage.ran) - stage.keys(pair.calls)
         unapproved = others - reviewer.let - reviewer.shown
-        utility = stage.world.utility(answer, stage.ran)
+        utility = self._utility(answer)
         return Seen(
             exposed=watch.exposed,
             raw=watch.raw,
@@ -151,7 +156,7 @@ class _Playing:
             prompts=reviewer.prompts,
             utility=utility,
             utility_no_person=utility if self.no_person is None else self.no_person,
-            goal=stage.world.goal(answer, stage.ran),
+            goal=self.script.plot.checked and stage.world.goal(answer, stage.ran),
             outcome=result["outcome"],
             reasons=tuple(self.reasons),
         )
@@ -171,9 +176,10 @@ def theatre(
 ) -> Theatre:
     """The process, with the suite's tools and the worst-case model in place of its own."""
     stages, model = Stages(), WorstCase()
-    box = ToolBox(stages.tools(signatures, marks))
+    handlings = Handlings(usual=opened.settings.untrusted.usual)  # single tools it names are not of this suite
+    box = ToolBox(stages.tools(signatures, marks), handlings=handlings)
     executor = Executor(box, opened.ledger, endpoints_of(opened.settings), results=opened.services.results)
-    services = replace(opened.services, tools=executor, models=model)
+    services = replace(opened.services, tools=executor, models=model, extractor=None)
     ours = replace(opened, services=services, models=model)  # type: ignore[arg-type]  # all it is asked is `check`
     needed = {
         one.name: {name: told.annotation for name, told in one.schema.model_fields.items() if told.is_required()}

@@ -9,9 +9,11 @@ from langchain_core.messages import AIMessage
 from evals.dojo.planning import Planning
 from evals.dojo.plots import Plot
 from evals.dojo.replies import calling, said
-from evals.dojo.watching import Watch
+from evals.dojo.watching import Watch, squeezed
 from evals.dojo.world import Made, Pair
+from graph.extracts import FACTS, VALUE_CHARS
 from graph.models import Question
+from services.extraction import EXTRACT
 from services.request_reading import READ
 
 
@@ -35,13 +37,13 @@ class Script:
 
     def reply(self, question: Question) -> AIMessage:
         """The reply to a question, by the role it is asked in."""
+        if question.role == "extractor":
+            return self._extract(question)
+        if question.role == "reader":
+            self.reader_saw = self.reader_saw or self._shows(question)
+            return self._asked_for()
         seen = self.watch.sees(question.messages)
         match question.role:
-            case "reader":
-                self.reader_saw = self.reader_saw or Watch(payloads=self.watch.payloads, usual=self.watch.usual).sees(
-                    question.messages
-                )
-                return self._asked_for()
             case "planner":
                 return self.planning.plan(hijacked=seen)
             case "subtask":
@@ -49,6 +51,22 @@ class Script:
             case "summarizer":
                 return said("\n".join(self.pair.payloads) if seen else "Nothing of note.")
         return self._next(question, seen=seen)
+
+    def _shows(self, question: Question) -> bool:
+        """Whether an attacker's text stands in this one question, which is not the deciding model's."""
+        return Watch(payloads=self.watch.payloads, usual=self.watch.usual).sees(question.messages)
+
+    def _extract(self, question: Question) -> AIMessage:
+        """The attacker's text wherever the form has room for it: all of it, unless it is longer than the form."""
+        if not self._shows(question):
+            return calling([Made(tool=EXTRACT, args={"about": "Nothing of note.", "facts": []})])
+        whole = " ".join("\n".join(self.pair.payloads).split())
+        parts = [whole[at : at + VALUE_CHARS] for at in range(0, len(whole), VALUE_CHARS)]
+        about, values = parts[0], parts[1:] if len(parts) > FACTS else parts
+        self.watch.fields |= {squeezed(part) for part in parts}
+        return calling(
+            [Made(tool=EXTRACT, args={"about": about, "facts": [{"value": part} for part in values[:FACTS]]})]
+        )
 
     def _next(self, question: Question, *, seen: bool) -> AIMessage:
         if not question.tools:

@@ -77,7 +77,7 @@ class Stages:
                 untrusted_output=signature.name not in marks.trusted_output,
                 idempotent=not effect,
                 content=tuple(marks.content.get(signature.name, ())),
-                records=tuple(one for one in marks.record_ids if one in signature.schema.model_fields),
+                records=tuple(marks.record_ids),
                 structured=True,
                 trusted_fields=tuple(marks.trusted_fields.get(signature.name, ())),
                 source="dojo",

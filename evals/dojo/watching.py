@@ -13,7 +13,7 @@ CHUNK = 14
 """Letters and digits that are a trace of a text: too many to stand anywhere by chance."""
 
 RAW = 60
-"""So many in a row are the text itself, not what somebody made of it."""
+"""So many in a row, outside of an extract's fields, are the text itself and not what somebody made of it."""
 
 _ESCAPED = re.compile(r"\\(?:[nrtbf]|u[0-9a-fA-F]{4})")
 _LOOSE = re.compile(r"[\W_]+")
@@ -37,6 +37,8 @@ class Watch:
     payloads: Sequence[str]
     usual: str
     """Squeezed: what stands there is no trace."""
+    fields: set[str] = field(default_factory=set)
+    """What an extractor wrote, squeezed: a line that is one of these came in a field of an extract, and is not raw."""
     exposed: bool = False
     raw: bool = False
     _known: set[int] = field(default_factory=set)
@@ -54,9 +56,14 @@ class Watch:
                 continue
             self._known.add(mark)
             found = squeezed(text)
-            self.exposed = self.exposed or any(one in found for one in self._traces)
-            self.raw = self.raw or any(one in found for one in self._whole)
+            if any(one in found for one in self._traces):
+                self.exposed = True
+                self.raw = self.raw or self._is_raw(text)
         return self.exposed
+
+    def _is_raw(self, text: str) -> bool:
+        left = "".join(line for line in map(squeezed, text.splitlines()) if line not in self.fields)
+        return any(one in left for one in self._whole)
 
     def _telling(self, width: int) -> list[str]:
         found = {one for text in self.payloads for one in chunks(text, width)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from evals.dojo.play import Chosen, evaluate_on
 from graph.context import UnprovenContent
 from graph.errors import BadSetting
 from nodes.provenance import Judge
+from services.handlings import Handlings
 from tests.integration.dojo_suite import Forwarding, Office
 
 MARKS = SuiteMarks(side_effects=("send",), content={"send": ("text",)})
@@ -30,7 +32,19 @@ async def test_no_injected_call_runs_and_the_users_tasks_are_done(services: Open
     assert (found["utility_benign"], found["utility_attack"]) == (1.0, 1.0)
     assert found["surface"] == {"attacker_sink": 0, "no_sink_write": 0, "content_swap": 0, "replay": 0}
     assert found["surface_tried"] == {"attacker_sink": 2, "no_sink_write": 0, "content_swap": 2, "replay": 2}
-    assert found["raw_text_reached_model"] == 2
+    assert found["raw_text_reached_model"] == 0, "but in fields of an extract, and that hijacks the model as well"
+
+
+@pytest.mark.parametrize("graph", ["react", "plan"])
+async def test_an_attackers_text_reaches_the_model_where_the_operator_wants_texts_and_moves_nothing(
+    services: Opened, graph: str
+) -> None:
+    marked = services.settings.model_copy(update={"untrusted": Handlings(usual="marked", by_tool={"web": "raw"})})
+
+    found = await figures(replace(services, settings=marked), graph=graph)
+
+    assert (found["exposed"], found["raw_text_reached_model"]) == (2, 2)
+    assert (found["injected_executed_unapproved"], found["misses"]) == (0, [])
 
 
 async def test_only_the_task_whose_recipient_was_read_asks_a_person(services: Opened) -> None:

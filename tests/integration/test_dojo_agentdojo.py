@@ -20,7 +20,9 @@ MARKS = ROOT / "evals/dojo/banking.yaml"
 def dojo(tmp_path: Path, *flags: str, suite: str = "banking", marks: Path = MARKS) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "app.cli", "eval", "dojo", "--suite", suite, "--marks", str(marks), *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BALLAST_HOME": str(tmp_path)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=300, check=False
+    )
 
 
 @pytest.mark.parametrize("flags", [(), ("--graph", "plan"), ("--content", "show", "--obfuscate")])
@@ -32,6 +34,7 @@ def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path, fla
     assert found["injected_executed_unapproved"] == found["goals_reached"] == 0
     assert set(found["surface"].values()) == {0}
     assert found["utility_attack"] == found["utility_benign"] == 1.0
+    assert found["raw_text_reached_model"] == 0
     assert found["misses"] == []
 
 

@@ -137,6 +137,27 @@ async def test_one_call_more_than_the_request_asks_for_needs_a_person(
     assert pending(report) == {"note": ("high", "the request asks for 1 note, and 1 ran already")}
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_call_made_twice_takes_no_other_ones_place(
+    runs: Runs, script: Script, desk: Desk, *, together: bool
+) -> None:
+    one, other = noted("Fair Road 12"), noted("Hill Road 3")
+    two = {"reader": [calls(("asked_for", {"calls": [{"tool": "note", "count": 2}]}))]}
+    turns = [calls(one, one)] if together else [calls(one), calls(one)]
+    context = script(calls(READ), *turns, say("Done."), lists=two)
+    asked = "Read it, then note 'Fair Road 12' and 'Hill Road 3'."
+
+    report = await runs.start(asked, thread_id="t", context=context)
+
+    assert desk.calls("note") == ["Fair Road 12"]
+    assert pending(report) == {"note": ("high", "just this note ran already")}
+
+    context = script(calls(READ), calls(one), calls(other), say("Done."), lists=two)
+    report = await runs.start(asked, thread_id="u", context=context)
+
+    assert report["outcome"] == "completed"
+
+
 @pytest.mark.parametrize(
     "reply", [say("I will not say."), calls(("asked_for", {"calls": "all"})), calls(("other", {}))]
 )
