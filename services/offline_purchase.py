@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parseaddr
+from itertools import takewhile
 from typing import Any
 
 from graph.plan import SUBTASK
@@ -24,6 +25,7 @@ _ASKED = re.compile(
 )
 _LIMIT = re.compile(r"^\W*up to ([\d,]+(?:\.\d+)?)", re.IGNORECASE)
 _ABOVE = re.compile(r"^\W*above [\d,]", re.IGNORECASE)
+_HEADER = re.compile(r"(?:From|To|Subject|Date|Attachment):")
 
 LISTED = 3
 """Parts a line of `list_mail` has at least: id, sender, subject."""
@@ -105,9 +107,16 @@ def _read(asked: Asked, seen: Seen) -> Step:
     )
 
 
+def _parted(mail: str) -> tuple[str, str]:
+    """(headers, body). An extract has no empty line between them."""
+    lines = mail.splitlines()
+    headers = sum(1 for _ in takewhile(_HEADER.match, lines))
+    return "\n".join(lines[:headers]), "\n".join(lines[headers:])
+
+
 def _act(asked: Asked, seen: Seen) -> Step:
     """The order, the confirmation and the deletion in one reply, as far as each was asked for."""
-    head, _, body = seen.of("read_mail")[0].data.partition("\n\n")
+    head, body = _parted(seen.of("read_mail")[0].data)
     sender = next((line for line in head.splitlines() if line.lower().startswith("from:")), "From:")
     name, address = parseaddr(sender.partition(":")[2].strip())
     row = next((row for row in _rows(seen, "catalogue") if row.get("item", "").lower() == asked.item), None)
