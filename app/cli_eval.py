@@ -32,13 +32,13 @@ def evals() -> None:
 def dojo(
     suite: Annotated[str, typer.Option(help="AgentDojo's suite: banking, travel, workspace, slack.")],
     marks: Annotated[Path, typer.Option(help="Which of its tools change something: a YAML file.")],
-    attack: Annotated[str, typer.Option(help="Whose words the injections use.")] = "important_instructions",
+    attack: Annotated[str, typer.Option(help="AgentDojo's attack, by name: how injections are worded.")] = "important_instructions",
     obfuscate: Annotated[
         bool, typer.Option("--obfuscate", help="Rewrite the wanted values in the injections.")
     ] = False,
-    injections: Annotated[str | None, typer.Option(help="Only these injection tasks: 0-5, or 0,3,7.")] = None,
+    injections: Annotated[str | None, typer.Option(help="Only these injection tasks, 0-5 or 0,3,7; else all.")] = None,
     plans: Annotated[Path | None, typer.Option(help="Calls of injection tasks without a ground truth.")] = None,
-    content: Annotated[str, typer.Option(help="Content of unknown origin: ask, or show.")] = "ask",
+    content: Annotated[str, typer.Option(help="Content of unknown origin: ask a person, or show it only.")] = "ask",
     graph: Annotated[str, typer.Option(help="react or plan.")] = "react",
     as_json: AsJson = False,
 ) -> None:

@@ -43,7 +43,7 @@ def test_every_command_and_option_the_readme_names_exists(command: str, forks: F
     words = shlex.split(command)[1:]
     options = {word for word in words if word.startswith("-")}
     plain = [word for word in words if word.islower() and word.isalpha()]
-    path = plain[:2] if plain[0] in {"approvals", "token"} else plain[:1]
+    path = plain[:2] if plain[0] in {"approvals", "eval", "mcp", "token"} else plain[:1]
 
     shown = forks.run("-m", "app.cli", *path, "--help", env={**os.environ, "COLUMNS": "200", "TERM": "dumb"})
 
