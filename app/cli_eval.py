@@ -32,7 +32,9 @@ def evals() -> None:
 def dojo(
     suite: Annotated[str, typer.Option(help="AgentDojo's suite: banking, travel, workspace, slack.")],
     marks: Annotated[Path, typer.Option(help="Which of its tools change something: a YAML file.")],
-    attack: Annotated[str, typer.Option(help="AgentDojo's attack, by name: how injections are worded.")] = "important_instructions",
+    attack: Annotated[
+        str, typer.Option(help="AgentDojo's attack that words the injections.")
+    ] = "important_instructions",
     obfuscate: Annotated[
         bool, typer.Option("--obfuscate", help="Rewrite the wanted values in the injections.")
     ] = False,
