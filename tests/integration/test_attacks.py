@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from app import cli_eval
+from app import cli
 from app.lifespan import Opened
 from evals.attacks.case import Case
 from evals.attacks.dataset import read_cases
@@ -119,7 +118,9 @@ async def test_misses_are_told_by_category_and_the_command_ends_with_1(
     assert told[4].startswith("  send_email was done with {'to': 'eve@evil.example'")
 
     monkeypatch.setattr("app.loop.run", lambda asked: asked.close() or played)
-    with pytest.raises(typer.Exit) as ended:
-        cli_eval.run(as_json=True)
-    assert ended.value.exit_code == 1
+    monkeypatch.setattr("sys.argv", ["ballast", "eval", "run", "--json"])
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)  # it would ignore ctrl-C from here on
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
     assert defaultdict(list, json.loads(capsys.readouterr().out))["held"] == 2
