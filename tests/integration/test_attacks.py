@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,14 @@ async def test_a_text_that_must_not_reach_the_model_is_told_when_it_does(
 def read_env(reply: Any) -> Any:
     [call] = reply.calls
     return type(call)(tool=call.tool, args={"path": "env"})
+
+
+async def test_a_run_that_breaks_has_proven_nothing(services: Opened, cases: list[Case]) -> None:
+    nobody = replace(services, services=replace(services.services, extractor="no chain of this eval"))
+    [case] = [one for one in cases if one.id == "polite-paraphrase"]
+
+    for played in await evaluate_on(nobody, [case]):
+        assert played.misses[0].startswith("the run broke: ")
 
 
 async def test_misses_are_told_by_category_and_the_command_ends_with_1(
