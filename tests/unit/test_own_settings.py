@@ -31,4 +31,6 @@ def test_the_operators_handling_stays_but_for_tools_that_are_not_there(
 ) -> None:
     monkeypatch.setenv("BALLAST_UNTRUSTED", "marked,read_mail=raw,mcp__files__read=raw")
 
-    assert own_settings("postgresql://own", tmp_path).untrusted == Handlings(usual="marked", by_tool={"read_mail": "raw"})
+    assert own_settings("postgresql://own", tmp_path).untrusted == Handlings(
+        usual="marked", by_tool={"read_mail": "raw"}
+    )
