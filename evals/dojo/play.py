@@ -101,6 +101,7 @@ class _Evaluation:
             user=user,
             injection=injection,
             has_effect=has_effect,
+            aimless=not (pair.injected or pair.said),
             obeyed=obeyed,
             surfaces=surfaces,
             erring=erring,
