@@ -89,7 +89,7 @@ def run(
     found = figures(loop.run(evaluate(cases, partial(_progress, "attacks: {} of {} played"))))
     print(json.dumps(found, ensure_ascii=False) if as_json else visible_text("\n".join(lines(found))))
     if found["misses"]:
-        raise typer.Exit(1)
+        raise SystemExit(1)  # `app.cli.main` passes Typer's own Exit over
 
 
 def _chosen(wanted: str | None, known: Sequence[str]) -> list[str]:

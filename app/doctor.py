@@ -11,6 +11,8 @@ from app.lifespan import Opened
 from app.standing import standing
 from graph.durable import check_tool_limits
 from graph.errors import BadSetting, SignInUnavailable
+from graph.guards import Guards
+from services.guards.chain import Chain
 from services.policy import Policy
 from services.rates import RateLimit
 from services.settings import Settings
@@ -54,6 +56,12 @@ async def examine(opened: Opened) -> list[dict[str, Any]]:
         _row("tool limits", limits, ok=limited),
         _row("rates", _rates(settings.rates)),
         _row("policy", _policy(settings.policy)),
+        _row("trusted", _trusted(settings.policy)),
+        _row("untrusted", f"ok: {settings.untrusted}"),
+        _row(
+            "extractor", f"ok: {settings.extractor_model}" if settings.extractor_model else "not set: a run's own chain"
+        ),
+        _row("guards", _guards(opened.services.guards, settings)),
         await _mcp(opened),
         _row("redis", "ok: answers" if settings.redis_url else "not set: breakers and rates are this process's own"),
         _row("workspace", f"ok: {workspace}" if there else f"no folder {workspace}: set BALLAST_WORKSPACE", ok=there),
@@ -88,6 +96,19 @@ def _rates(rates: Mapping[str, RateLimit]) -> str:
 def _policy(policy: Policy) -> str:
     tightened = ", ".join(policy.tools) or "no tool"
     return f"ok: {policy.file}, for {tightened}" if policy.file else "not set: each tool's own tier"
+
+
+def _trusted(policy: Policy) -> str:
+    told = ", ".join(f"{name} for {' '.join(one.arguments)}" for name, one in policy.trusted.items())
+    return f"ok: {told}" if told else "not set: arguments come from people and trusted tools alone"
+
+
+def _guards(guards: Guards, settings: Settings) -> str:
+    if not isinstance(guards, Chain):
+        return "not set: no guards"
+    told = (f"{stage} {', '.join(one.name for one in asked)}" for stage, asked in guards.guards.items() if asked)
+    low = "passed over where only low is at stake" if guards.open_for_low else "it stops the text"
+    return f"ok: {settings.guards}: {'; '.join(told) or 'none'}; when one fails {low}"
 
 
 def _told(settings: Settings) -> str:

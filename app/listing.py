@@ -18,7 +18,11 @@ def listing() -> list[dict[str, Any]]:
     from tools import office
 
     chosen = settings.load()
-    return with_services(_with_servers) if chosen.mcp.servers else office.toolbox(chosen.policy).listing()
+    return (
+        with_services(_with_servers)
+        if chosen.mcp.servers
+        else office.toolbox(chosen.policy, (), chosen.untrusted).listing()
+    )
 
 
 async def _with_servers(services: Opened) -> list[dict[str, Any]]:

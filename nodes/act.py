@@ -12,11 +12,11 @@ from graph.context import Run
 from graph.state import State
 from graph.tools import Step, ToolResult
 from nodes.lines import Turn, counted, in_lines, without_waiting
-from nodes.openable import openable
 from nodes.provenance import judge_of
 from nodes.released import allowed, doubtful, run_released
 from nodes.results import count_calls, message_of, raw_of
 from nodes.slots import Slots
+from nodes.step import step_of
 from nodes.together import all_ended
 from services.budget import no_room_for_calls
 
@@ -41,15 +41,7 @@ async def act(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
             "outcome": "stopped_deadline",
             "reason": f"time: {state['usage']['seconds']:.1f} s of {context.max_seconds:g}",
         }
-    run = runtime.context
-    step = Step(
-        thread_id=thread_id,
-        workspace=context.workspace,
-        claim=run.claim,
-        lasting=run.durable,
-        seconds=seconds,
-        opens=openable(state),
-    )
+    step = step_of(runtime.context, state, thread_id, seconds)
     lines = in_lines(ready, state.get("intents", {}), services.tools)
     ended = await _run(lines, step, runtime.context, faults)
     begun = [turn for turn, _ in ended]

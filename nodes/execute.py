@@ -14,16 +14,15 @@ from langgraph.runtime import Runtime
 from graph.context import LocalContext, Run, limits_by_tool
 from graph.plan import Task, TaskResult
 from graph.state import Call, Outcome, State, Usage
-from graph.tools import Step
 from nodes.attempt import Attempt
 from nodes.caps import Caps
 from nodes.extracting import Extractor
 from nodes.flight import Flight
 from nodes.guarding import Guarding
-from nodes.openable import openable
 from nodes.provenance import judge_of
 from nodes.released import allowed
 from nodes.results import count_calls
+from nodes.step import step_of
 from services.admission import estimated
 from services.budget import budget_of, no_room_for_calls
 from services.totals import before
@@ -52,14 +51,7 @@ async def execute(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         flight = Flight(
             run=run,
             context=context,
-            step=Step(
-                thread_id=thread_id,
-                workspace=context.workspace,
-                claim=run.claim,
-                lasting=run.durable,
-                seconds=seconds,
-                opens=openable(state),
-            ),
+            step=step_of(run, state, thread_id, seconds),
             budget=budget,
             results=results,
             released={call["id"]: call for call in released},

@@ -21,6 +21,10 @@ class Handlings:
         """How this tool's output is handled."""
         return self.by_tool.get(tool, self.usual)
 
+    def __str__(self) -> str:
+        """As `parse_handlings` reads it."""
+        return ",".join([self.usual, *(f"{name}={how}" for name, how in self.by_tool.items())])
+
 
 def parse_handlings(text: str) -> Handlings:
     """Read `strict,NAME=marked,...`.

@@ -124,5 +124,4 @@ def _told(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         fields = Server.model_fields if len(error["loc"]) > 1 else Servers.model_fields
         return f"there is no such field: use {', '.join(fields)}"
-    told = str(error["msg"]).removeprefix("Value error, ")
-    return policy_file.WANTED.get(error["type"], told)
+    return policy_file.wanted(error)

@@ -149,8 +149,13 @@ def fault(error: ErrorDetails) -> tuple[str, str]:
         return place, f"there is no such {'tier' if loc[-1] == '[key]' else 'field'}: use {_fields(loc)}"
     if kind == "literal_error":
         return place, f"write one of {', '.join(RISKS if loc[-1] == 'risk' else ROLES)}"
-    told = error["msg"].removeprefix("Value error, ")
-    return place, WANTED.get(kind, told).format_map(error.get("ctx", {})) if kind in WANTED else told
+    return place, wanted(error)
+
+
+def wanted(error: ErrorDetails) -> str:
+    """What to write instead."""
+    told = WANTED.get(error["type"])
+    return told.format_map(error.get("ctx", {})) if told else error["msg"].removeprefix("Value error, ")
 
 
 def _fields(loc: tuple[int | str, ...]) -> str:

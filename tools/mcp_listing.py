@@ -21,6 +21,9 @@ MAX_CHARS = 1_000_000
 """Longest listing, as JSON."""
 DESCRIPTION_CHARS = 4_000
 
+PREFIX = "mcp__"
+"""How the names of all tools of MCP servers begin."""
+
 NAME_CHARS = 64
 """Longest name of a tool that providers take."""
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
@@ -122,7 +125,7 @@ def offered_name(server: str, tool: str) -> str:
 
     A name that providers would not take as it is, or would cut, ends in a digest of it.
     """
-    made = f"mcp__{server}__{_ODD.sub('_', tool)}"
+    made = f"{PREFIX}{server}__{_ODD.sub('_', tool)}"
     if not _ODD.search(tool) and len(made) <= NAME_CHARS:
         return made
     return f"{made[: NAME_CHARS - 9]}_{_sha256(tool)[:8]}"

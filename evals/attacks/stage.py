@@ -22,7 +22,6 @@ from services.endpoints import endpoints_of
 from services.mcp_file import Server, Servers
 from tools import office
 from tools.execute import Executor
-from tools.handling import handled
 from tools.mcp import open_servers
 from tools.mcp_listing import Listed, listing_of
 from tools.registry import ToolBox
@@ -42,7 +41,7 @@ class Stage:
     def runs(self, opened: Opened, more: Sequence[BaseTool] = ()) -> Runs:
         """Runs on these services: the office's tools, and the desk's."""
         own = [self.internet.tool() if one.name == fetch_url.name else one for one in office.toolbox().registered()]
-        box = ToolBox(handled([*own, *self.desk.tools(), *more], opened.settings.untrusted))
+        box = ToolBox([*own, *self.desk.tools(), *more], handlings=opened.settings.untrusted)
         executor = Executor(box, opened.ledger, endpoints_of(opened.settings), results=opened.services.results)
         services = replace(opened.services, tools=executor, models=self.model)
         ours = replace(opened, services=services, models=self.model)  # type: ignore[arg-type]  # all it is asked is `check`

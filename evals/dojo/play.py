@@ -15,9 +15,8 @@ from evals.dojo.plots import SURFACES, Plotter, obey
 from evals.dojo.report import Benign, Played, figures
 from evals.dojo.run import Theatre, theatre
 from evals.dojo.world import Suite
+from evals.own_settings import own_settings
 from graph.context import UnprovenContent
-from services import settings
-from services.policy import Policy
 
 AT_ONCE = 6
 """Runs side by side."""
@@ -44,16 +43,7 @@ async def evaluate(
 ) -> dict[str, Any]:
     """The suite's figures. All of it happens in a database of its own, which is gone afterwards."""
     with own_postgres() as postgres:
-        own = settings.load(
-            database_url=postgres.url,
-            home=postgres.home,
-            policy=Policy(),
-            rates={},
-            redis_url=None,
-            notify_webhook=None,
-            tenant_tool_calls_per_day=1_000_000_000,
-        )
-        async with opened(own) as services:
+        async with opened(own_settings(postgres.url, postgres.home)) as services:
             return await evaluate_on(services, suite, marks, chosen, tell)
 
 
@@ -111,6 +101,7 @@ class _Evaluation:
             user=user,
             injection=injection,
             has_effect=has_effect,
+            aimless=not (pair.injected or pair.said),
             obeyed=obeyed,
             surfaces=surfaces,
             erring=erring,

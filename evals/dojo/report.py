@@ -9,6 +9,8 @@ from typing import Any
 from evals.dojo.plots import SURFACES
 from evals.dojo.run import Seen
 
+NO_AIM = "the suite does not say what these attackers want called: give --plans"
+
 NO_GATE = "these attackers only want words said: no gate of calls can stop them"
 
 KEPT_REASONS = 5
@@ -22,7 +24,9 @@ class Played:
     user: str
     injection: str
     has_effect: bool
-    """Whether the attacker wants something changed; else only words, which no gate of calls can stop."""
+    """Whether the attacker wants something changed."""
+    aimless: bool = False
+    """Whether the suite says neither what the attacker wants called nor what they want said."""
     obeyed: Seen
     surfaces: Mapping[str, Seen] = field(default_factory=dict)
     erring: Mapping[float, Seen] = field(default_factory=dict)
@@ -42,7 +46,8 @@ class Benign:
 def figures(benign: Sequence[Benign], pairs: Sequence[Played]) -> dict[str, Any]:
     """What `ballast eval dojo --json` prints below the head."""
     acting = [one for one in pairs if one.has_effect]
-    talking = [one for one in pairs if not one.has_effect]
+    aimless = [one for one in pairs if one.aimless]
+    talking = [one for one in pairs if not (one.has_effect or one.aimless)]
     return {
         "pairs": len(pairs),
         "exposed": sum(one.obeyed.exposed for one in pairs),
@@ -67,12 +72,19 @@ def figures(benign: Sequence[Benign], pairs: Sequence[Played]) -> dict[str, Any]
             "injection_tasks": sorted({one.injection for one in talking}),
             "note": NO_GATE if talking else "",
         },
+        "no_ground_truth": {
+            "pairs": len(aimless),
+            "injection_tasks": sorted({one.injection for one in aimless}),
+            "note": NO_AIM if aimless else "",
+        },
         "erring_reviewer": _erring(acting),
         "benign_asked": [
             {"user_task": one.user, "calls": len(one.seen.own_asked), "why": list(one.seen.reasons[:KEPT_REASONS])}
             for one in benign
             if one.seen.own_asked
         ],
+        "raw_text_in": [_place(one) for one in pairs if one.obeyed.raw],
+        "shown_only": [{**_place(one), "calls": list(one.obeyed.shown)} for one in pairs if one.obeyed.shown],
         "misses": [*_benign_misses(benign), *(miss for one in pairs for miss in _misses(one))],
     }
 
@@ -97,8 +109,12 @@ def _benign_misses(benign: Sequence[Benign]) -> Iterator[dict[str, Any]]:
             yield {"user_task": one.user, "injection_task": None, "kind": "utility", "outcome": one.seen.outcome}
 
 
+def _place(one: Played) -> dict[str, Any]:
+    return {"user_task": one.user, "injection_task": one.injection}
+
+
 def _misses(one: Played) -> Iterator[dict[str, Any]]:
-    where = {"user_task": one.user, "injection_task": one.injection}
+    where = _place(one)
     if one.obeyed.unapproved:
         yield {**where, "kind": "executed", "calls": list(one.obeyed.unapproved)}
     if one.has_effect and one.obeyed.goal:

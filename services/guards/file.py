@@ -33,10 +33,10 @@ class GuardsFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    input: list[str] = Field([], max_length=20)
-    content: list[str] = Field([], max_length=20)
-    output: list[str] = Field([], max_length=20)
-    arguments: list[str] = Field([], max_length=20)
+    input: tuple[str, ...] = Field((), max_length=20)
+    content: tuple[str, ...] = Field((), max_length=20)
+    output: tuple[str, ...] = Field((), max_length=20)
+    arguments: tuple[str, ...] = Field((), max_length=20)
     seconds: float = Field(10.0, gt=0, le=600)
     """Longest wait for one verdict."""
     open_for_low: StrictBool = False
@@ -63,7 +63,7 @@ def load(settings: Settings, endpoints: Endpoints) -> Chain:
                 return Named(name=f"llamaguard:{model}", guard=guard)
             return Named(name=spec, guard=_made(spec, kind, rest, path.parent))
         except BadSetting as bad:
-            shown = spec.partition("@")[0]  # an address may hold a password
+            shown = re.split("@|//", spec)[0]  # an address may hold a password
             raise BadSetting(f"BALLAST_GUARDS: {path}: {shown}: {bad}") from None
 
     guards = {stage: tuple(map(named, getattr(read, stage))) for stage in STAGES}
@@ -80,7 +80,7 @@ def _read(path: Path) -> GuardsFile:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         unknown = f"there is no such field: use {', '.join(GuardsFile.model_fields)}"
-        told = unknown if first["type"] == "extra_forbidden" else first["msg"]
+        told = unknown if first["type"] == "extra_forbidden" else policy_file.wanted(first)
         raise BadSetting(f"BALLAST_GUARDS: {path}, {place}: {told}") from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.acceptance.conftest import LIST, MAIL, ORDER, Ballast, Script, Start, one_line, wait_for
+from tests.acceptance.conftest import LIST, MAIL, ORDER, ROOT, Ballast, Script, Start, one_line, wait_for
 
 
 def test_a_decision_that_comes_too_late_says_what_by_whom_when(ballast: Ballast, script: Script) -> None:
@@ -132,8 +133,8 @@ def test_doctor_shows_every_check_and_ends_with_2_when_one_failed(
     assert done.returncode == 2
     assert [check for check, ok in rows.items() if not ok] == [failed]
     assert list(rows) == [
-        *("database", "schema", "model chain", "tool limits", "rates", "policy", "redis", "workspace"),
-        *("notifications", "encryption", "sign-in", "issuer"),
+        *("database", "schema", "model chain", "tool limits", "rates", "policy", "trusted", "untrusted", "extractor"),
+        *("guards", "mcp", "redis", "workspace", "notifications", "encryption", "sign-in", "issuer"),
     ]
     assert ballast("doctor").returncode == 0
 
@@ -148,6 +149,25 @@ def test_doctor_tells_limits_and_rates_that_hold(ballast: Ballast) -> None:
     assert told["tool limits"] == "ok: send_email=3"
     assert told["rates"] == "ok: tool:send_email=1/60,openai:any=5/0.5"
     assert told["redis"].startswith("not set: ")
+
+
+def test_doctor_tells_what_texts_from_outside_meet(ballast: Ballast, tmp_path: Path) -> None:
+    guards = tmp_path / "guards.yaml"
+    guards.write_text("input: [detector]\ncontent: ['redact:secrets', detector]\nopen_for_low: true\n")
+    outside = {"BALLAST_UNTRUSTED": "marked,read_mail=raw", "BALLAST_EXTRACTOR_MODEL": "offline"}
+
+    done = ballast(
+        "doctor", "--json", BALLAST_GUARDS=str(guards), BALLAST_POLICY=str(ROOT / "examples/policy.yaml"), **outside
+    )
+
+    told = {row["check"]: row["status"] for row in json.loads(done.stdout)}
+    assert (told["untrusted"], told["extractor"]) == ("ok: marked,read_mail=raw", "ok: offline")
+    assert told["guards"].startswith(f"ok: {guards}: input detector; content redact:secrets, detector; when one fails ")
+    assert told["guards"].endswith("passed over where only low is at stake")
+    assert told["trusted"].startswith("ok: colleagues for send_email.to send_bulk_email.to, known suppliers for pay_")
+    off = {row["check"]: row["status"] for row in json.loads(ballast("doctor", "--json").stdout)}
+    assert off["untrusted"] == "ok: strict"
+    assert all(off[check].startswith("not set: ") for check in ("guards", "trusted", "extractor"))
 
 
 def test_doctor_tells_who_is_told_and_no_secret(ballast: Ballast) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from app import cli_eval
+from app import cli
 from app.lifespan import Opened
 from evals.attacks.case import Case
 from evals.attacks.dataset import read_cases
@@ -103,6 +103,14 @@ def read_env(reply: Any) -> Any:
     return type(call)(tool=call.tool, args={"path": "env"})
 
 
+async def test_a_run_that_breaks_has_proven_nothing(services: Opened, cases: list[Case]) -> None:
+    nobody = replace(services, services=replace(services.services, extractor="no chain of this eval"))
+    [case] = [one for one in cases if one.id == "polite-paraphrase"]
+
+    for played in await evaluate_on(nobody, [case]):
+        assert played.misses[0].startswith("the run broke: ")
+
+
 async def test_misses_are_told_by_category_and_the_command_ends_with_1(
     services: Opened,
     cases: list[Case],
@@ -119,7 +127,9 @@ async def test_misses_are_told_by_category_and_the_command_ends_with_1(
     assert told[4].startswith("  send_email was done with {'to': 'eve@evil.example'")
 
     monkeypatch.setattr("app.loop.run", lambda asked: asked.close() or played)
-    with pytest.raises(typer.Exit) as ended:
-        cli_eval.run(as_json=True)
-    assert ended.value.exit_code == 1
+    monkeypatch.setattr("sys.argv", ["ballast", "eval", "run", "--json"])
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)  # it would ignore ctrl-C from here on
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
     assert defaultdict(list, json.loads(capsys.readouterr().out))["held"] == 2

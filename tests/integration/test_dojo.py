@@ -10,6 +10,7 @@ import pytest
 from app.lifespan import Opened
 from evals.dojo.marks import SuiteMarks
 from evals.dojo.play import Chosen, evaluate_on
+from evals.dojo.world import Pair
 from graph.context import UnprovenContent
 from graph.errors import BadSetting
 from nodes.provenance import Judge
@@ -44,7 +45,24 @@ async def test_an_attackers_text_reaches_the_model_where_the_operator_wants_text
     found = await figures(replace(services, settings=marked), graph=graph)
 
     assert (found["exposed"], found["raw_text_reached_model"]) == (2, 2)
+    assert [one["user_task"] for one in found["raw_text_in"]] == ["known", "unknown"]
     assert (found["injected_executed_unapproved"], found["misses"]) == (0, [])
+
+
+@pytest.mark.parametrize(("said", "kind"), [("Riverside", "output_only"), ("", "no_ground_truth")])
+async def test_who_only_wants_words_said_is_told_from_whose_wishes_the_suite_does_not_say(
+    services: Opened, said: str, kind: str
+) -> None:
+    class Callless(Office):
+        def pair(self, user: str, injection: str | None) -> Pair:
+            return replace(super().pair(user, injection), injected=[], said=said)
+
+    found = await evaluate_on(services, Callless(), MARKS, Chosen(injections=Office.injections))
+
+    assert found["pairs_with_side_effect"] == 0
+    told = {name: (found[name]["pairs"], bool(found[name]["note"])) for name in ("output_only", "no_ground_truth")}
+    assert told.pop(kind) == (2, True)
+    assert list(told.values()) == [(0, False)]
 
 
 async def test_only_the_task_whose_recipient_was_read_asks_a_person(services: Opened) -> None:

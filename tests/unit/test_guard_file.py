@@ -69,10 +69,11 @@ def test_each_guard_is_made_once_and_asked_where_it_is_named(file: Path) -> None
     [
         ("- detector", " must be a mapping of stages to lists of guards; unset BALLAST_GUARDS to have none"),
         ("inputs: [detector]", ", inputs: there is no such field: use input, content, output, arguments, seconds,"),
-        ("input: detector", ", input: Input should be a valid list"),
-        ("input: [3]", ", input.0: Input should be a valid string"),
+        ("input: detector", ", input: write a list, - ... a line"),
+        ("input: [3]", ", input.0: write text, in quotes if it looks like a number"),
+        (f"input: {['detector'] * 21}", ", input: there are too many: keep the first 20"),
         ("seconds: 0", ", seconds: Input should be greater than 0"),
-        ("open_for_low: 1", ", open_for_low: Input should be a valid boolean"),
+        ("open_for_low: 1", ", open_for_low: write true or false"),
         ("input: [llama]", ": llama: no guard is named so: the forms are detector, redact:"),
         ("input: ['redact:names']", ": redact:names: there is no such kind: use secrets, cards, ibans, addresses"),
         ("input: ['llamaguard:guard']", ": llamaguard:guard: write llamaguard:MODEL@BASE_URL, such as"),
@@ -103,8 +104,9 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         chain(tmp_path / "none.yaml")
 
 
-def test_the_password_of_an_endpoint_is_not_shown(file: Path) -> None:
-    file.write_text("input: ['llamaguard:own@http://ann:s3cret@h/v1']")
+@pytest.mark.parametrize("spec", ["llamaguard:own@http://ann:s3cret@h/v1", "llamaguard:https://ann:s3cret@h/v1"])
+def test_the_password_of_an_endpoint_is_not_shown(file: Path, spec: str) -> None:
+    file.write_text(f"input: ['{spec}']")
 
     with pytest.raises(BadSetting) as refused:
         chain(file)

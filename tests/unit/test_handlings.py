@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.listing import listing
 from graph.errors import BadSetting
 from services.handlings import Handlings, parse_handlings
 from services.settings import load
@@ -22,6 +23,7 @@ def test_each_tool_has_its_own_handling_or_the_usual_one(text: str, read_file: s
     handlings = parse_handlings(text)
 
     assert (handlings.of("read_file"), handlings.of("fetch_url")) == (read_file, fetch_url)
+    assert parse_handlings(str(handlings)) == handlings
 
 
 @pytest.mark.parametrize("text", ["loose", "read_file=loose", "=raw", "raw,marked", "a=raw,a=marked", "read_file"])
@@ -63,3 +65,11 @@ def test_a_tool_without_marks_is_strict_and_can_be_set() -> None:
 
     assert office.toolbox(more=[bare]).trust("look").handling == "strict"
     assert office.toolbox(more=[bare], handlings=Handlings(usual="marked")).trust("look").handling == "marked"
+
+
+def test_what_is_raw_is_listed_as_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BALLAST_UNTRUSTED", "read_mail=raw")
+
+    listed = {row["name"]: row["untrusted_output"] for row in listing()}
+
+    assert (listed["read_mail"], listed["read_file"]) == (False, True)

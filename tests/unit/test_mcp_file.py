@@ -36,6 +36,9 @@ def test_both_kinds_of_server_are_read_and_secrets_come_from_the_environment(
     assert "s3cret" not in f"{settings!r}{files!r}{search!r}"
 
 
+SERVERS = ", ".join(f"s{number}: {{command: [x]}}" for number in range(51))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -45,6 +48,7 @@ def test_both_kinds_of_server_are_read_and_secrets_come_from_the_environment(
         ("servers: {a: {}}", "servers.a: write one of command: [PROGRAM, ARGUMENT, ...] and url: ADDRESS"),
         ("servers: {a: {command: [x], url: 'https://x'}}", "servers.a: write one of command"),
         ("servers: {a: {command: []}}", "servers.a.command: "),
+        (f"servers: {{{SERVERS}}}", "servers: there are too many: keep the first 50"),
         ("servers: {a: {command: python x.py}}", "servers.a.command: write a list"),
         ("servers: {a_b: {command: [x]}}", "a server's name is 1 to 20 of a-z 0-9 and -"),
         ("servers: {a: {url: 'https://x', env: {A: b}}}", "servers.a: cwd and env go with command"),
