@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
+from functools import cached_property
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,10 +27,20 @@ _WORDS = re.compile(r"[^\W_]+(?:[.@:/+%&=?#'_-]+[^\W_]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A text that is trusted, and what to call it."""
+    """A text that is trusted, and what to call it. What is asked of it often is worked out once, when it is asked."""
 
     name: str
     text: str
+
+    @cached_property
+    def words(self) -> str:
+        """Its words, as `_run` writes them."""
+        return _run(self.text)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The dates, times and numbers in it."""
+        return moments_in(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +59,6 @@ class Trusted:
     def __init__(self, sources: Sequence[Source], bound: Sequence[Bound] = ()) -> None:
         self._sources = sources
         self._bound = bound
-        self._texts = [(source.name, _run(source.text)) for source in sources]
-        self._moments: list[tuple[str, Moments]] = [(source.name, moments_in(source.text)) for source in sources]
-        self._all = moments_in("\n".join(source.text for source in sources))
 
     def origin(self, value: Any) -> str | None:
         """The name of the source a value comes from; None when it can't be shown. Nothing comes from anywhere."""
@@ -94,7 +102,8 @@ class Trusted:
 
     def flag(self, argument: str) -> str | None:
         """Where a switch that is on was asked for: by its name."""
-        return next((name for name, text in self._texts if _within(_run(argument.replace("_", " ")), text)), None)
+        run = _run(argument.replace("_", " "))
+        return next((source.name for source in self._sources if run in source.words), None)
 
     def _each(self, values: Iterable[Any]) -> str | None:
         found = [self.origin(value) for value in values]
@@ -105,7 +114,7 @@ class Trusted:
             wanted = Decimal(str(value))
         except InvalidOperation:
             return None
-        return next((name for name, said in self._moments if wanted in said.numbers), None)
+        return next((source.name for source in self._sources if wanted in source.moments.numbers), None)
 
     def _text(self, value: str) -> str | None:
         if moment := _moment(value):
@@ -118,14 +127,15 @@ class Trusted:
         # "June 13" has no 13 of its own.
         if _DIGITS.fullmatch(value.strip()) and self._number(Decimal(value.strip())) is None:
             return None
-        return next((name for name, text in self._texts if _within(run, text)), None)
+        return next((source.name for source in self._sources if run in source.words), None)
 
     def _at(self, moment: datetime, *, whole_day: bool) -> str | None:
-        for name, said in self._moments:
+        for source in self._sources:
+            said = source.moments
             if not said.names(moment.date()):
                 continue
             if whole_day or moment.time() in said.times or _ends(moment, said):
-                return name
+                return source.name
         return None
 
 
@@ -147,11 +157,18 @@ def _moment(value: str) -> datetime | None:
         return None
 
 
-def _run(text: str) -> tuple[str, ...]:
-    """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter."""
+def _run(text: str) -> str:
+    """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter.
+
+    Each word ends a line, and one begins the text: a run of words stands in another where its text does.
+    """
+    words = _WORDS.findall(_lower(text))
+    return "".join(["\n", *(f"{word}\n" for word in words)]) if words else ""
+
+
+def _lower(text: str) -> str:
     # Lower case, not folded: to a name server "straße" is another name than "strasse".
-    plain = unicodedata.normalize("NFKC", text).lower()
-    return tuple(_WORDS.findall(plain))
+    return unicodedata.normalize("NFKC", text).lower()
 
 
 def _stands(value: str, text: str) -> bool:
@@ -159,11 +176,6 @@ def _stands(value: str, text: str) -> bool:
     wanted = re.escape(" ".join(value.split()))
     end = r"""(?=[.,;:!?]*(?:$|[\s"'<>`)\]}]))"""
     return re.search(rf"(?<!\w){wanted}{end}", " ".join(text.split())) is not None
-
-
-def _within(run: Sequence[str], text: Sequence[str]) -> bool:
-    width = len(run)
-    return any(text[at : at + width] == run for at in range(len(text) - width + 1))
 
 
 def _nouns(name: str) -> set[str]:
