@@ -11,18 +11,25 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from functools import cached_property
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from services.choices import named
 from services.moments import Moments, moments_in
 
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
-_DIGITS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_DIGITS = re.compile(r"[\d\s.,]+")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,20}:/", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+(?:[.@:/+%&=?#'_-]+[^\W_]+)*")
 """What stands together without a space: an address, a link, an id and a hyphenated word count as one."""
+
+_QUOTES = "\"'\u2018\u2019\u201c\u201d\u00ab\u00bb"
+_BEFORE = re.compile(rf"[\s(<{_QUOTES}]*")
+_BETWEEN = re.compile(rf"(?=.*[\s,;])[\s()<>{_QUOTES},;:.!?\u2026\u2013\u2014-]+", re.DOTALL)
+_AFTER = re.compile(rf"/|(?:[\s)>{_QUOTES},;:!?\u2026]|\.(?!\.))*")
+"""What around words and between them says nothing. Any other sign may: of `_ann@x.org`, `../notes`, `notes/*`, -13."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +43,11 @@ class Source:
     def words(self) -> str:
         """Its words, as `_run` writes them."""
         return _run(self.text)
+
+    @cached_property
+    def line(self) -> str:
+        """It in one line, as `_literally` looks for a value in it."""
+        return _line(self.text)
 
     @cached_property
     def moments(self) -> Moments:
@@ -103,7 +115,7 @@ class Trusted:
     def flag(self, argument: str) -> str | None:
         """Where a switch that is on was asked for: by its name."""
         run = _run(argument.replace("_", " "))
-        return next((source.name for source in self._sources if run in source.words), None)
+        return next((source.name for source in self._sources if run and run in source.words), None)
 
     def _each(self, values: Iterable[Any]) -> str | None:
         found = [self.origin(value) for value in values]
@@ -124,10 +136,22 @@ class Trusted:
         run = _run(value)
         if not run:
             return "nothing" if not value.strip() else None
-        # "June 13" has no 13 of its own.
-        if _DIGITS.fullmatch(value.strip()) and self._number(Decimal(value.strip())) is None:
+        if not self._may_be_number(value):
             return None
+        if not _only_words(value):
+            wanted = _literally(value)
+            return next((source.name for source in self._sources if wanted.search(source.line)), None)
         return next((source.name for source in self._sources if run in source.words), None)
+
+    def _may_be_number(self, value: str) -> bool:
+        """False where a text is a number that nobody said: "June 13" has no 13 of its own."""
+        plain = unicodedata.normalize("NFKC", value).strip(f" ()<>{_QUOTES},;:!?.\u2026")
+        if not _DIGITS.fullmatch(plain):
+            return True
+        try:
+            return self._number(Decimal(plain.replace(",", ""))) is not None
+        except InvalidOperation:
+            return True
 
     def _at(self, moment: datetime, *, whole_day: bool) -> str | None:
         for source in self._sources:
@@ -169,6 +193,27 @@ def _run(text: str) -> str:
 def _lower(text: str) -> str:
     # Lower case, not folded: to a name server "straße" is another name than "strasse".
     return unicodedata.normalize("NFKC", text).lower()
+
+
+def _line(text: str) -> str:
+    return " ".join(_lower(text).split())
+
+
+def _only_words(value: str) -> bool:
+    """Whether all of it are words, and signs that do not matter."""
+    plain = _lower(value)
+    words = list(_WORDS.finditer(plain))
+    gaps = [plain[one.end() : other.start()] for one, other in pairwise(words)]
+    return bool(
+        _BEFORE.fullmatch(plain[: words[0].start()])
+        and all(map(_BETWEEN.fullmatch, gaps))
+        and _AFTER.fullmatch(plain[words[-1].end() :])
+    )
+
+
+def _literally(value: str) -> re.Pattern[str]:
+    """Finds it with all its signs, not as the end or the beginning of something else."""
+    return re.compile(rf"(?<![^\s(<{_QUOTES}]){re.escape(_line(value))}(?![^\s)>{_QUOTES},.;:!?\u2026])")
 
 
 def _stands(value: str, text: str) -> bool:

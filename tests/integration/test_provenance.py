@@ -101,6 +101,19 @@ async def test_a_value_of_the_request_runs_although_a_stranger_wrote_before(
     assert desk.calls("note") == ["Fair Road 12"]
 
 
+@pytest.mark.parametrize("text", ["_ann@example.org", "../plans", "plans/*", "\uff11\uff13", "-50"])
+async def test_words_of_the_request_with_other_signs_are_not_the_requests(
+    runs: Runs, script: Script, desk: Desk, text: str
+) -> None:
+    context = script(calls(READ), calls(noted(text)), say("Done."), lists=WANTED)
+
+    asked = "Read it, then note ann@example.org, and 50 for the plans of June 13."
+    report = await runs.start(asked, thread_id="t", context=context)
+
+    assert report["outcome"] == "awaiting_approval"
+    assert desk.calls("note") == []
+
+
 async def test_before_anything_from_outside_was_read_nothing_has_to_be_shown(
     runs: Runs, script: Script, desk: Desk
 ) -> None:
