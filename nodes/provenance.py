@@ -182,8 +182,9 @@ class Judge:
             found = [self.trusted.record(one, name, argument) for one in values if one is not None]
             return None if None in found else "records"
         if isinstance(value, Mapping):
-            return _all([self._origin(inner, part, name, trust) for inner, part in value.items()])
-        if isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+            keys = [self.trusted.origin(inner) for inner in value if inner not in trust.keys]
+            return _all([*keys, *(self._origin(inner, part, name, trust) for inner, part in value.items())])
+        if isinstance(value, list) and any(isinstance(part, (Mapping, list)) for part in value):
             return _all([self._origin(argument, part, name, trust) for part in value])
         if value is True:
             return self.trusted.flag(argument)
@@ -236,7 +237,7 @@ def sources_of(state: State, tools: Tools) -> Iterator[Source]:
             if trust.untrusted or trust.gated or message.status != "success":
                 continue
             args = calls.get(message.tool_call_id, {})
-            if not outside or Trusted(known).origin(dict(args)) is not None:
+            if not outside or Trusted(known).origin(list(args.values())) is not None:
                 known.append(Source(name=str(message.name), text=str(message.text)))
     yield from known
 

@@ -84,7 +84,7 @@ class Trusted:
             case str():
                 return self._text(value)
             case Mapping():
-                return self._each(value.values())
+                return self._each([*value, *value.values()])
             case _:
                 return self._each(value) if isinstance(value, Iterable) else None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langgraph.types import StateUpdate
+from pydantic import BaseModel
 
 from app.lifespan import Opened
 from app.runs import Runs
@@ -54,6 +55,22 @@ async def visit(url: str) -> str:
     return f"page at {url}"
 
 
+class Line(BaseModel):
+    item: str
+    more: dict[str, Any] = {}
+
+
+@tool(risk="low", untrusted_output=False, idempotent=False, records=("invoice_id",))
+async def enter(line: Line, lists: list[list[dict[str, Any]]] | None = None) -> str:
+    """Enter a line.
+
+    Args:
+        line: Which.
+        lists: Others.
+    """
+    return f"entered {line} {lists}"
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -61,7 +78,7 @@ def desk() -> Desk:
 
 @pytest.fixture
 def runs(desk: Desk, services: Opened) -> Runs:
-    return runs_at(desk, services, find_invoices, strike, visit)
+    return runs_at(desk, services, find_invoices, strike, visit, enter)
 
 
 WANTED = {"reader": [calls(("asked_for", {"calls": [{"tool": "note", "count": 1}, {"tool": "strike", "count": 1}]}))]}
@@ -112,6 +129,27 @@ async def test_words_of_the_request_with_other_signs_are_not_the_requests(
 
     assert report["outcome"] == "awaiting_approval"
     assert desk.calls("note") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "ran"),
+    [
+        ({"line": {"item": "lamp", "more": {"lamp": None}}}, True),
+        ({"line": {"item": "lamp", "more": {"evil@evil.net": None}}}, False),
+        ({"line": {"item": "lamp", "more": {"item": {"the secret": False}}}}, False),
+        ({"line": {"item": "lamp"}, "lists": [[{"evil@evil.net": ""}]]}, False),
+        ({"line": {"item": "lamp"}, "lists": [[{"invoice_id": "lamp"}]]}, False),  # an id, within lists
+    ],
+)
+async def test_a_name_within_an_argument_that_is_none_of_the_schema_is_a_value_as_any_other(
+    runs: Runs, script: Script, *, args: dict[str, Any], ran: bool
+) -> None:
+    wanted = {"reader": [calls(("asked_for", {"calls": [{"tool": "enter", "count": 1}]}))]}
+    context = script(calls(READ), calls(("enter", args)), say("Done."), lists=wanted)
+
+    report = await runs.start("Read it, then enter a lamp.", thread_id="t", context=context)
+
+    assert pending(report).keys() == (set() if ran else {"enter"})
 
 
 async def test_before_anything_from_outside_was_read_nothing_has_to_be_shown(
