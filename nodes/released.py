@@ -49,8 +49,8 @@ async def allowed(
             continue
         if found.error:
             faults[call["id"]] = found.error
-        # A person saw each value, and may have written it; a deadline has seen nothing.
-        seen = row is not None and row.decided_by not in NOT_PEOPLE
+        # A person saw each value, and may have written it; a deadline has seen nothing, and of another call nobody has.
+        seen = allowed and row is not None and row.decided_by not in NOT_PEOPLE
         risk, reason = (
             (found.risk, found.reason) if seen else judge.raised(call["name"], found, planned=planned.get(call["id"]))
         )

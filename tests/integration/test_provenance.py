@@ -399,3 +399,28 @@ async def test_what_trusted_tools_gave_is_no_reading_of_strangers_when_it_is_fol
     assert (await runs.known("t")).values["summary"]
     assert report["outcome"] == "completed"
     assert desk.calls("note") == ["of my own"]
+
+
+@pytest.mark.parametrize("kind", ["approve", "reject"])
+async def test_what_a_person_decided_of_a_call_lets_no_other_one_run(
+    runs: Runs, script: Script, services: Opened, desk: Desk, kind: str
+) -> None:
+    context = script(calls(READ), calls(noted("4711 Evil Street")), say("Done."), lists=WANTED)
+    report = await runs.start("Read it and note the address.", thread_id="t", context=context)
+    [call] = (await runs.known("t")).values["calls"]
+    await decide(services, ids_of(report)["note"], kind)
+    other = {
+        **call,
+        "args": {"text": "0815 Evil Street"},
+        "status": "ready",
+        "risk": "low",
+        "approval_id": ids_of(report)["note"],
+    }
+    await runs.react.abulk_update_state(
+        {"configurable": {"thread_id": "t"}}, [[StateUpdate({"calls": [other]}, as_node="reason")]]
+    )
+
+    report = await runs.resume("t", context=context)
+
+    assert report["outcome"] == "awaiting_approval"
+    assert desk.calls("note") == []
