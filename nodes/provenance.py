@@ -70,7 +70,7 @@ class Judge:
     """What trusted tools gave since."""
     _origins: list[Origin] = field(default_factory=list)
     _begun: Counter[str] = field(default_factory=Counter)
-    """Calls of this step by tool, and by intent, that were found to be asked for."""
+    """Calls of this step, by tool and by intent."""
 
     @cached_property
     def outside(self) -> bool:
@@ -144,8 +144,13 @@ class Judge:
             tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
         if beyond and not allowed:
             tiers.insert(1, ("high", beyond))
-        self._begun.update({name: 1, intent: 1} if intent else {name: 1})
+        self.began(name, found.args)
         return _highest(tiers)
+
+    def began(self, name: str, args: Mapping[str, Any]) -> None:
+        """Count a call of this step, one that is not judged here, too: it takes its place in the request's count."""
+        intent = self.tools.intent(name, args)
+        self._begun.update({name: 1, intent: 1} if intent else {name: 1})
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
@@ -182,7 +187,8 @@ class Judge:
             found = [self.trusted.record(one, name, argument) for one in values if one is not None]
             return None if None in found else "records"
         if isinstance(value, Mapping):
-            keys = [self.trusted.origin(inner) for inner in value if inner not in trust.keys]
+            known = trust.keys.union(trust.records, trust.content)
+            keys = [self.trusted.origin(inner) for inner in value if inner not in known]
             return _all([*keys, *(self._origin(inner, part, name, trust) for inner, part in value.items())])
         if isinstance(value, list) and any(isinstance(part, (Mapping, list)) for part in value):
             return _all([self._origin(argument, part, name, trust) for part in value])

@@ -40,6 +40,7 @@ async def allowed(
     may_run: list[Call] = []
     held: list[Call] = []
     faults: dict[str, str] = {}
+    decided: list[Call] = []
     for call in ready:
         found = await services.tools.assess(call["name"], call["args"])
         row = rows.pop(call.get("approval_id", ""), None)  # it lets one call run, however often the state lists it
@@ -54,10 +55,14 @@ async def allowed(
         risk, reason = (
             (found.risk, found.reason) if seen else judge.raised(call["name"], found, planned=planned.get(call["id"]))
         )
+        if seen:
+            decided.append(call)
         if found.error or risk == "low" or (row and allowed and not _above(risk, row.risk)):
             may_run.append(call)
         else:
             held.append({**call, "risk": risk, "reason": reason, "status": "ask"})
+    for call in decided:  # what a deadline let go comes before them: when it was judged nobody had decided
+        judge.began(call["name"], call["args"])
     return may_run, held, faults
 
 
