@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from services.choices import named
+from services.choices import asked_for, named
 from services.moments import Moments, moments_in
 
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
@@ -114,8 +114,7 @@ class Trusted:
 
     def flag(self, argument: str) -> str | None:
         """Where a switch that is on was asked for: by its name."""
-        run = _run(argument.replace("_", " "))
-        return next((source.name for source in self._sources if run and run in source.words), None)
+        return next((source.name for source in self._sources if asked_for(argument, source.text)), None)
 
     def _each(self, values: Iterable[Any]) -> str | None:
         found = [self.origin(value) for value in values]

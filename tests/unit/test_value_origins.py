@@ -127,3 +127,17 @@ def test_a_switch_is_asked_for_by_its_name() -> None:
     assert trusted.flag("recurring") == "the request"
     assert trusted.flag("send_copy") is None
     assert trusted.flag("_") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Copy it, but do not overwrite",
+        "Never overwrite. Copy it.",
+        "Copy it without an overwrite",
+        "Don't overwrite a; overwrite b",
+        "The overwriter",
+    ],
+)
+def test_a_switch_that_is_to_be_left_off_is_not_asked_for(text: str) -> None:
+    assert Trusted([Source(name="the request", text=text)]).flag("overwrite") is None
