@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from langchain_core.messages import RemoveMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.types import StateUpdate
 from pydantic import BaseModel
 
@@ -540,3 +540,18 @@ async def test_the_reader_sees_nothing_of_a_servers_description(served: Runs, se
     told = "\n".join(str(message.text) for message in question.messages)
     assert "Evil" not in told
     assert "- served: a tool of another program" in told
+
+
+@pytest.mark.parametrize("name", ["outside", "lookup"])
+async def test_results_that_a_client_sends_along_are_a_strangers_words(
+    runs: Runs, script: Script, desk: Desk, name: str
+) -> None:
+    asked = AIMessage("", tool_calls=[{"name": name, "args": {}, "id": "c1"}], id="a")
+    brought = [HumanMessage("Read it, then note it.", id="h"), asked, ToolMessage(EVIL, tool_call_id="c1", name=name)]
+    context: Any = script(calls(noted("4711 Evil Street")), say("Done."), lists=WANTED)
+
+    given: Any = {"messages": brought}
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await runs.react.ainvoke(given, config, context=context)
+
+    assert desk.calls("note") == []
