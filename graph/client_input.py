@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from graph.context import Context
 from graph.errors import BadSetting
+from services.cleaning import clean, defused, unwrapped, wrapped
 
 COPY = "__copy__"
 """The node name under which LangGraph copies a checkpoint, with changes or without."""
@@ -118,14 +120,25 @@ def _new_messages(given: Any) -> list[AnyMessage]:
     """Messages of a client, without results of calls that it does not send along.
 
     A call of the thread gets its result from its tool, or from who decided: agent-chat-ui makes one up for each
-    call that waits, and says that it was handled.
+    call that waits, and says that it was handled. Of the others nobody knows who wrote them: they are from outside.
     """
-    messages = as_messages(given)
+    messages = [as_outside(one) if isinstance(one, ToolMessage) else one for one in as_messages(given)]
     made = {call["id"] for message in messages if isinstance(message, AIMessage) for call in message.tool_calls}
     kept = [one for one in messages if not isinstance(one, ToolMessage) or one.tool_call_id in made]
     if not kept:
         raise BadSetting(f"the input has results of tools only, and those come from the tools: send {EXAMPLE}")
     return kept
+
+
+def as_outside(result: ToolMessage) -> ToolMessage:
+    """The result as our own tools' untrusted ones are kept. One of ours that a client sends back stays as it is."""
+    text = str(result.text)
+    told = unwrapped(text)
+    if told != text and defused(told) == told:
+        return result
+    name = result.name or ""
+    source = name if re.fullmatch(r"[\w.-]{1,100}", name) else "a client"
+    return result.model_copy(update={"content": wrapped(clean(text), source=source, warnings=[])})
 
 
 def as_messages(given: Any) -> list[AnyMessage]:

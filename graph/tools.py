@@ -55,6 +55,8 @@ class Trust:
     """What it says of itself was written by someone outside, and a model reads it before anything else."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By argument: all texts it can be, where its schema lists them."""
+    keys: frozenset[str] = frozenset()
+    """Names within its arguments that are its schema's: any other key is a value as what stands under it."""
     handling: Handling = "strict"
     """How what someone outside wrote in it reaches the model."""
     extract: type[Extract] = Facts

@@ -108,6 +108,7 @@ class Flight:
         for task in stored:
             attempt = self._ended[task["id"]].result()
             self._take_in(task, attempt)
+            self._count(task, attempt)
             self.budget.usage["iterations"] += attempt.get("passes", 0)
             self.held.pop(task["call_id"], None)
             made += attempt.get("made", [])
@@ -118,6 +119,16 @@ class Flight:
         left = [task for task in tasks if task["id"] not in ended and task["call_id"] not in self.held]
         self._stopped = self.stop(left, len(made))
         self.doubted |= {self._digest(call) for call in self.held.values() if "effect_key" in call}
+
+    def _count(self, task: Task, attempt: Attempt) -> None:
+        """What was judged before a crash takes its place in the request's count again."""
+        if task["tool"] == SUBTASK:
+            for name in attempt.get("made", []):
+                self.judge.began(name, {})
+        elif "call" not in attempt or task["call_id"] in self.released or task["call_id"] in self.held:
+            return  # there was none; or it is judged again, and counted
+        elif "made" in attempt or "result" not in attempt:
+            self.judge.began(task["tool"], attempt["call"]["args"])
 
     def _take_in(self, task: Task, attempt: Attempt) -> None:
         if "result" in attempt:

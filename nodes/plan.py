@@ -64,7 +64,7 @@ async def plan(state: State, runtime: Runtime[Run]) -> dict[str, Any]:
         return {**new, "outcome": "plan_rejected", "reason": why, "usage": await budget.close()}
     update: dict[str, Any] = {**new, "planned_for": asked}
     unread = not (judge.outside or any(one.get("outside") for one in ended.values()))
-    if not unread and judge.gates(one["tool"] for one in found.tasks):
+    if judge.needs_reading(one["tool"] for one in found.tasks):
         update["wanted"] = await read_request(state, run, context, usage, budget)
     if found.tasks:
         failed = [name for name, result in ended.items() if result["stands"] == "failed"]

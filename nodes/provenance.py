@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import HumanMessage
 
 from graph.context import Context
 from graph.plan import TaskResult
@@ -20,12 +20,10 @@ from graph.provenance import Origin, Wanted
 from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
 from nodes import origins
-from nodes.notices import is_notice
+from nodes.sources import outside_read, sources_of
 from services import pointing
-from services.cleaning import is_wrapped
 from services.provenance import Bound, Source, Trusted
 
-REQUEST = "the request"
 SHOWN_CHARS = 60
 """Of a value that a reason names."""
 
@@ -43,21 +41,6 @@ def judge_of(state: State, tools: Tools, context: Context) -> Judge:
     return Judge(state=state, tools=tools, content="high" if context.unproven_content == "ask" else "medium")
 
 
-def outside_read(state: State, tools: Tools) -> bool:
-    """Whether anything a stranger wrote may have reached the model on this thread, also if it was folded since.
-
-    What a tool says of itself is read with every prompt.
-    """
-    if any(tools.trust(one.name).described_outside for one in tools.offered()):
-        return True
-    facts = state.get("facts") or []
-    if state.get("outside") or any(one["outside"] for one in facts):
-        return True
-    if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
-        return True
-    return any(isinstance(one, ToolMessage) and is_wrapped(str(one.text)) for one in state["messages"])
-
-
 @dataclass(kw_only=True)
 class Judge:
     """Judges the calls of one step, by the state it began with."""
@@ -70,7 +53,7 @@ class Judge:
     """What trusted tools gave since."""
     _origins: list[Origin] = field(default_factory=list)
     _begun: Counter[str] = field(default_factory=Counter)
-    """Calls of this step by tool, and by intent, that were found to be asked for."""
+    """Calls of this step, by tool and by intent."""
 
     @cached_property
     def outside(self) -> bool:
@@ -144,8 +127,13 @@ class Judge:
             tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
         if beyond and not allowed:
             tiers.insert(1, ("high", beyond))
-        self._begun.update({name: 1, intent: 1} if intent else {name: 1})
+        self.began(name, found.args)
         return _highest(tiers)
+
+    def began(self, name: str, args: Mapping[str, Any]) -> None:
+        """Count a call of this step, one that is not judged here, too: it takes its place in the request's count."""
+        intent = self.tools.intent(name, args)
+        self._begun.update({name: 1, intent: 1} if intent else {name: 1})
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
@@ -182,8 +170,10 @@ class Judge:
             found = [self.trusted.record(one, name, argument) for one in values if one is not None]
             return None if None in found else "records"
         if isinstance(value, Mapping):
-            return _all([self._origin(inner, part, name, trust) for inner, part in value.items()])
-        if isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+            known = trust.keys.union(trust.records, trust.content)
+            keys = [self.trusted.origin(inner) for inner in value if inner not in known]
+            return _all([*keys, *(self._origin(inner, part, name, trust) for inner, part in value.items())])
+        if isinstance(value, list) and any(isinstance(part, (Mapping, list)) for part in value):
             return _all([self._origin(argument, part, name, trust) for part in value])
         if value is True:
             return self.trusted.flag(argument)
@@ -213,32 +203,6 @@ class Judge:
             return 0
         reads = self.tools.intent(name, {}) is None
         return usage["by_tool" if reads else "done"].get(name, 0)
-
-
-def sources_of(state: State, tools: Tools) -> Iterator[Source]:
-    """The texts of a history that are trusted: people's words, and what trusted reads gave to trusted arguments.
-
-    A read may repeat what it was asked, so one that was asked in words of unknown origin proves nothing.
-    """
-    known: list[Source] = []
-    calls: dict[str, Mapping[str, Any]] = {}
-    outside = bool(state.get("summary"))
-    for message in state["messages"]:
-        if isinstance(message, HumanMessage):
-            known.append(Source(name=REQUEST, text=str(message.text)))
-        elif isinstance(message, AIMessage) and not is_notice(message):
-            calls |= {call["id"] or "": call["args"] for call in message.tool_calls}
-        elif isinstance(message, ToolMessage):
-            if is_wrapped(str(message.text)):
-                outside = True
-                continue
-            trust = tools.trust(str(message.name))
-            if trust.untrusted or trust.gated or message.status != "success":
-                continue
-            args = calls.get(message.tool_call_id, {})
-            if not outside or Trusted(known).origin(dict(args)) is not None:
-                known.append(Source(name=str(message.name), text=str(message.text)))
-    yield from known
 
 
 def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:

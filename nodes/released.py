@@ -40,6 +40,7 @@ async def allowed(
     may_run: list[Call] = []
     held: list[Call] = []
     faults: dict[str, str] = {}
+    decided: list[Call] = []
     for call in ready:
         found = await services.tools.assess(call["name"], call["args"])
         row = rows.pop(call.get("approval_id", ""), None)  # it lets one call run, however often the state lists it
@@ -49,15 +50,19 @@ async def allowed(
             continue
         if found.error:
             faults[call["id"]] = found.error
-        # A person saw each value, and may have written it; a deadline has seen nothing.
-        seen = row is not None and row.decided_by not in NOT_PEOPLE
+        # A person saw each value, and may have written it; a deadline has seen nothing, and of another call nobody has.
+        seen = allowed and row is not None and row.decided_by not in NOT_PEOPLE
         risk, reason = (
             (found.risk, found.reason) if seen else judge.raised(call["name"], found, planned=planned.get(call["id"]))
         )
+        if seen:
+            decided.append(call)
         if found.error or risk == "low" or (row and allowed and not _above(risk, row.risk)):
             may_run.append(call)
         else:
             held.append({**call, "risk": risk, "reason": reason, "status": "ask"})
+    for call in decided:  # what a deadline let go comes before them: when it was judged nobody had decided
+        judge.began(call["name"], call["args"])
     return may_run, held, faults
 
 

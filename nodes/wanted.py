@@ -20,6 +20,9 @@ from services.request_reading import READ_TOOL, asked_in
 READER_TOKENS = 1_000
 """Longest reply asked of the reader."""
 
+WRITTEN_OUTSIDE = "a tool of another program, which does what its name says"
+"""Instead of a description that a stranger wrote."""
+
 
 async def read_request(state: State, run: Run, context: LocalContext, usage: Usage, budget: RunBudget) -> Wanted:
     """Which gated calls the newest request asks for. None when no model can say: then each of them asks a person."""
@@ -44,5 +47,7 @@ async def read_request(state: State, run: Run, context: LocalContext, usage: Usa
 
 
 def _described(tools: Tools) -> str:
-    gated = [one for one in tools.offered() if tools.trust(one.name).gated]
-    return "\n".join(f"- {one.name}: {' '.join(one.description.split())}" for one in gated)
+    """A line a tool. What somebody outside says of theirs is not for the reader."""
+    gated = [(one, trust) for one in tools.offered() if (trust := tools.trust(one.name)).gated]
+    said = [(one.name, WRITTEN_OUTSIDE if trust.described_outside else one.description) for one, trust in gated]
+    return "\n".join(f"- {name}: {' '.join(told.split())}" for name, told in said)

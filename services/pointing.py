@@ -14,6 +14,10 @@ from typing import Any
 _WORD = re.compile(r"[^\W_]+")
 _SENTENCE_ENDS = re.compile(r"[.!?;](?=\s|$)|\n")
 _LEADING = frozenset({"in", "on", "for", "of", "the", "my", "our", "your", "a", "an"})
+_MOST = frozenset({"limit", "max", "maximum", "top", "n", "count", "first", "last", "size", "results"})
+"""Words in the names of arguments that say how many hits are given at most."""
+_BEHIND = {"offset": 0, "skip": 0, "page": 1}
+"""The same of arguments that leave hits out when they are more than this."""
 _EMPTY = frozenset(
     re.findall(
         r"\w+",
@@ -33,11 +37,14 @@ def meant(records: Sequence[Mapping[str, Any]], args: Mapping[str, Any]) -> Mapp
     """The record that a lookup was about: its one hit, or the one hit that has just what was asked for.
 
     That one has each text that was asked for, whole, in a field of the argument's own name: a file by its whole name
-    beside those that have it in theirs. Two of them are none: an attacker may have made the second.
+    beside those that have it in theirs. Two of them are none: an attacker may have made the second. Where the lookup
+    itself has others left out, none is the only one.
     """
+    asked = _asked(args)
+    if any(_cuts(name, value, len(records)) for name, value in asked.items()):
+        return None
     if len(records) == 1:
         return records[0]
-    asked = _asked(args)
     if not asked:
         return None
     exact = [one for one in records if all(name in one and _same(one[name], value) for name, value in asked.items())]
@@ -54,6 +61,14 @@ def taken(record: Mapping[str, Any], args: Mapping[str, Any], texts: Sequence[st
     for name, value in record.items():
         if any(_points(rest, asked) for text in texts for rest in _behind(name, text)):
             yield name, value
+
+
+def _cuts(name: str, value: Any, given: int) -> bool:
+    """Whether hits may have been left out for this argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    words = _WORD.findall(_plain(name.replace("_", " ")))
+    return any((word in _MOST and value <= given) or value > _BEHIND.get(word, value) for word in words)
 
 
 def _asked(args: Mapping[str, Any]) -> dict[str, Any]:

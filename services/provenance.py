@@ -12,24 +12,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
-from services.choices import named
+from services.choices import asked_for, named
 from services.moments import Moments, moments_in
 
 _MOMENT = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2}))?)?")
-_DIGITS = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_DIGITS = re.compile(r"[\d\s.,]+")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,20}:/", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+(?:[.@:/+%&=?#'_-]+[^\W_]+)*")
 """What stands together without a space: an address, a link, an id and a hyphenated word count as one."""
 
+_QUOTES = "\"'\u2018\u2019\u201c\u201d\u00ab\u00bb"
+_BEFORE = re.compile(rf"[\s(<{_QUOTES}]*")
+_BETWEEN = re.compile(rf"(?=.*[\s,;])[\s()<>{_QUOTES},;:.!?\u2026\u2013\u2014-]+", re.DOTALL)
+_AFTER = re.compile(rf"/|(?:[\s)>{_QUOTES},;:!?\u2026]|\.(?!\.))*")
+"""What around words and between them says nothing. Any other sign may: of `_ann@x.org`, `../notes`, `notes/*`, -13."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A text that is trusted, and what to call it."""
+    """A text that is trusted, and what to call it. What is asked of it often is worked out once, when it is asked."""
 
     name: str
     text: str
+
+    @cached_property
+    def words(self) -> str:
+        """Its words, as `_run` writes them."""
+        return _run(self.text)
+
+    @cached_property
+    def line(self) -> str:
+        """It in one line, as `_literally` looks for a value in it."""
+        return _line(self.text)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The dates, times and numbers in it."""
+        return moments_in(self.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +71,6 @@ class Trusted:
     def __init__(self, sources: Sequence[Source], bound: Sequence[Bound] = ()) -> None:
         self._sources = sources
         self._bound = bound
-        self._texts = [(source.name, _run(source.text)) for source in sources]
-        self._moments: list[tuple[str, Moments]] = [(source.name, moments_in(source.text)) for source in sources]
-        self._all = moments_in("\n".join(source.text for source in sources))
 
     def origin(self, value: Any) -> str | None:
         """The name of the source a value comes from; None when it can't be shown. Nothing comes from anywhere."""
@@ -64,7 +84,7 @@ class Trusted:
             case str():
                 return self._text(value)
             case Mapping():
-                return self._each(value.values())
+                return self._each([*value, *value.values()])
             case _:
                 return self._each(value) if isinstance(value, Iterable) else None
 
@@ -94,7 +114,7 @@ class Trusted:
 
     def flag(self, argument: str) -> str | None:
         """Where a switch that is on was asked for: by its name."""
-        return next((name for name, text in self._texts if _within(_run(argument.replace("_", " ")), text)), None)
+        return next((source.name for source in self._sources if asked_for(argument, source.text)), None)
 
     def _each(self, values: Iterable[Any]) -> str | None:
         found = [self.origin(value) for value in values]
@@ -105,7 +125,7 @@ class Trusted:
             wanted = Decimal(str(value))
         except InvalidOperation:
             return None
-        return next((name for name, said in self._moments if wanted in said.numbers), None)
+        return next((source.name for source in self._sources if wanted in source.moments.numbers), None)
 
     def _text(self, value: str) -> str | None:
         if moment := _moment(value):
@@ -115,17 +135,30 @@ class Trusted:
         run = _run(value)
         if not run:
             return "nothing" if not value.strip() else None
-        # "June 13" has no 13 of its own.
-        if _DIGITS.fullmatch(value.strip()) and self._number(Decimal(value.strip())) is None:
+        if not self._may_be_number(value):
             return None
-        return next((name for name, text in self._texts if _within(run, text)), None)
+        if not _only_words(value):
+            wanted = _literally(value)
+            return next((source.name for source in self._sources if wanted.search(source.line)), None)
+        return next((source.name for source in self._sources if run in source.words), None)
+
+    def _may_be_number(self, value: str) -> bool:
+        """False where a text is a number that nobody said: "June 13" has no 13 of its own."""
+        plain = unicodedata.normalize("NFKC", value).strip(f" ()<>{_QUOTES},;:!?.\u2026")
+        if not _DIGITS.fullmatch(plain):
+            return True
+        try:
+            return self._number(Decimal(plain.replace(",", ""))) is not None
+        except InvalidOperation:
+            return True
 
     def _at(self, moment: datetime, *, whole_day: bool) -> str | None:
-        for name, said in self._moments:
+        for source in self._sources:
+            said = source.moments
             if not said.names(moment.date()):
                 continue
             if whole_day or moment.time() in said.times or _ends(moment, said):
-                return name
+                return source.name
         return None
 
 
@@ -147,11 +180,39 @@ def _moment(value: str) -> datetime | None:
         return None
 
 
-def _run(text: str) -> tuple[str, ...]:
-    """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter."""
+def _run(text: str) -> str:
+    """A text as words that can be compared: letter case, width, spaces and punctuation between them do not matter.
+
+    Each word ends a line, and one begins the text: a run of words stands in another where its text does.
+    """
+    words = _WORDS.findall(_lower(text))
+    return "".join(["\n", *(f"{word}\n" for word in words)]) if words else ""
+
+
+def _lower(text: str) -> str:
     # Lower case, not folded: to a name server "straße" is another name than "strasse".
-    plain = unicodedata.normalize("NFKC", text).lower()
-    return tuple(_WORDS.findall(plain))
+    return unicodedata.normalize("NFKC", text).lower()
+
+
+def _line(text: str) -> str:
+    return " ".join(_lower(text).split())
+
+
+def _only_words(value: str) -> bool:
+    """Whether all of it are words, and signs that do not matter."""
+    plain = _lower(value)
+    words = list(_WORDS.finditer(plain))
+    gaps = [plain[one.end() : other.start()] for one, other in pairwise(words)]
+    return bool(
+        _BEFORE.fullmatch(plain[: words[0].start()])
+        and all(map(_BETWEEN.fullmatch, gaps))
+        and _AFTER.fullmatch(plain[words[-1].end() :])
+    )
+
+
+def _literally(value: str) -> re.Pattern[str]:
+    """Finds it with all its signs, not as the end or the beginning of something else."""
+    return re.compile(rf"(?<![^\s(<{_QUOTES}]){re.escape(_line(value))}(?![^\s)>{_QUOTES},.;:!?\u2026])")
 
 
 def _stands(value: str, text: str) -> bool:
@@ -159,11 +220,6 @@ def _stands(value: str, text: str) -> bool:
     wanted = re.escape(" ".join(value.split()))
     end = r"""(?=[.,;:!?]*(?:$|[\s"'<>`)\]}]))"""
     return re.search(rf"(?<!\w){wanted}{end}", " ".join(text.split())) is not None
-
-
-def _within(run: Sequence[str], text: Sequence[str]) -> bool:
-    width = len(run)
-    return any(text[at : at + width] == run for at in range(len(text) - width + 1))
 
 
 def _nouns(name: str) -> set[str]:

@@ -31,6 +31,8 @@ class Arguments(Protocol):
     names: tuple[str, ...]
     choices: Mapping[str, tuple[str, ...]]
     """By name: all texts it can be, where the schema lists them."""
+    keys: frozenset[str]
+    """Names that the schema gives, at any depth: of any other key within an argument the caller is the author."""
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, none of them unknown, validated and coerced, as JSON.
@@ -50,6 +52,7 @@ class ModelArguments:
         self.names = tuple(model.model_fields)
         listed = {name: tuple(_listed(told.annotation)) for name, told in model.model_fields.items()}
         self.choices: Mapping[str, tuple[str, ...]] = {name: texts for name, texts in listed.items() if texts}
+        self.keys = keys_of(model.model_json_schema())
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `Arguments.fitted`."""
@@ -57,6 +60,14 @@ class ModelArguments:
             return plain(self.model.model_validate(dict(given)))
         except ValidationError as error:
             raise Misfit([(one["loc"], one["msg"]) for one in error.errors()]) from error
+
+
+def keys_of(schema: Any) -> frozenset[str]:
+    """The names of all properties that a JSON schema describes."""
+    inner = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    properties = schema.get("properties") if isinstance(schema, Mapping) else None
+    own: frozenset[str] = frozenset(properties if isinstance(properties, Mapping) else ())
+    return own.union(*map(keys_of, inner))
 
 
 def _listed(annotation: Any) -> Iterator[str]:

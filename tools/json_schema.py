@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Never
 
-from tools.arguments import Misfit, as_json
+from tools.arguments import Misfit, as_json, keys_of
 
 MAX_CHARS = 64_000
 MAX_NODES = 10_000
@@ -45,6 +45,7 @@ class JsonArguments:
         self.choices: Mapping[str, tuple[str, ...]] = {
             name: tuple(one for one in texts if isinstance(one, str)) for name, texts in listed.items()
         }
+        self.keys = keys_of(dict(schema))
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `tools.arguments.Arguments.fitted`."""

@@ -127,6 +127,7 @@ class ToolBox:
             fields=marks.trusted_fields,
             described_outside=marks.source.startswith(SERVED),
             choices=self._arguments[name].choices,
+            keys=self._arguments[name].keys,
             handling=marks.handling,
             extract=marks.extract,
         )

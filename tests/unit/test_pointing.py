@@ -42,6 +42,16 @@ def test_of_several_hits_none_is_meant_that_an_attacker_could_have_made(
     assert meant(records, args) is None
 
 
+@pytest.mark.parametrize("cut", [{"limit": 1}, {"max_results": 1}, {"top_n": 1.0}, {"page": 2}, {"offset": 1}])
+def test_where_the_lookup_had_others_left_out_no_hit_is_the_one(cut: dict[str, Any]) -> None:
+    assert meant([PLAN], {"filename": "plan.docx", **cut}) is None
+
+
+@pytest.mark.parametrize("whole", [{"limit": 10}, {"page": 1}, {"skip": 0}, {"first_name": "1"}, {"number": 1}])
+def test_where_it_had_none_left_out_the_one_hit_is(whole: dict[str, Any]) -> None:
+    assert meant([PLAN], {"filename": "plan.docx", **whole}) == PLAN
+
+
 @pytest.mark.parametrize("words", ["the", "please", "to", "of the", "", "?!", "  my "])
 def test_words_that_are_in_any_text_point_at_nothing(words: str) -> None:
     assert not telling({"query": words, "date": None})

@@ -28,6 +28,8 @@ def origin(value: Any, text: str = ASKED) -> str | None:
         "ann@example.org",
         "Lunch with Ann",
         "lunch  with ann",
+        "(Lunch with: Ann.)",
+        "lunch -\nwith 'Ann'",
         "https://example.org/a?b=c",
         1200.5,
         "2026-05-03",
@@ -75,6 +77,18 @@ def test_nothing_needs_no_origin(value: Any) -> None:
         True,
         ["ann@example.org", "bob@example.org"],
         {"to": "ann@example.org", "cc": "bob@example.org"},
+        "_ann@example.org",  # another mailbox
+        "Ann~ann@example.org",
+        "ann@example.org\u0308",
+        "/lunch",
+        "../lunch",
+        "lunch/..",
+        "lunch*",
+        "13.",
+        "\uff11\uff13",
+        "(13)",
+        "+13",
+        "-13",
         "!?",
         object(),
         float("nan"),
@@ -82,6 +96,13 @@ def test_nothing_needs_no_origin(value: Any) -> None:
 )
 def test_what_was_not_said_is_not_shown(value: Any) -> None:
     assert origin(value) is None
+
+
+@pytest.mark.parametrize("value", ["../notes/*", "-5", "#general", "R & D"])
+def test_signs_are_shown_where_they_stand_just_so(value: str) -> None:
+    assert origin(value, f"It is '{value}'.") == "the request"
+    assert origin(value, f"It is x{value}, or {value}x.") is None
+    assert origin(value, f"It is {value.strip('./*-#').replace('&', '')}.") is None
 
 
 @given(st.text(min_size=1, max_size=30))
@@ -105,3 +126,18 @@ def test_a_switch_is_asked_for_by_its_name() -> None:
 
     assert trusted.flag("recurring") == "the request"
     assert trusted.flag("send_copy") is None
+    assert trusted.flag("_") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Copy it, but do not overwrite",
+        "Never overwrite. Copy it.",
+        "Copy it without an overwrite",
+        "Don't overwrite a; overwrite b",
+        "The overwriter",
+    ],
+)
+def test_a_switch_that_is_to_be_left_off_is_not_asked_for(text: str) -> None:
+    assert Trusted([Source(name="the request", text=text)]).flag("overwrite") is None
