@@ -23,6 +23,7 @@ from graph.models import Models, Question, Reply
 from services import settings
 from services.encodings import cached_encoding, exact_tokens
 from services.endpoints import endpoints_of
+from services.handlings import Handlings
 from services.tokens import PER_MESSAGE, PromptCount, of_tools, text_of
 from services.windows import MOST_TOKENS
 from tools.base import tool
@@ -90,7 +91,11 @@ async def _tokens(services: Opened, folder: Path, **fields: Any) -> tuple[list[i
     script = folder / f"{uuid4().hex}.yaml"
     script.write_text(yaml.safe_dump({"turns": [*turns, {"content": "Read."}]}))
     counting = Counting(real=services.services.models)
-    tools = Executor(ToolBox([read_log, open_result]), Ledger(services.pool), endpoints_of(settings.load()))
+    tools = Executor(
+        ToolBox([read_log, open_result], handlings=Handlings(usual="marked")),  # whole texts, as they are folded
+        Ledger(services.pool),
+        endpoints_of(settings.load()),
+    )
     within = replace(services.services, models=counting, tools=tools)
     runs = Runs(opened=replace(services, services=within), progress=lambda _node, _change: None)
     context = LocalContext(

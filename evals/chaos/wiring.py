@@ -57,7 +57,7 @@ class TrappedRuns(Runs):
 def add_tools() -> None:
     """From now on this process's tool box has the suite's own tool as well. To be called before the services open."""
     tools = [*office.toolbox().offered(), post_notice]
-    vars(office)["toolbox"] = partial(ToolBox, tools)
+    vars(office)["toolbox"] = lambda policy, more, handlings: ToolBox([*tools, *more], policy, handlings)
 
 
 def set_trap(opened: Opened, trap: Trap) -> None:

@@ -12,7 +12,7 @@ from checkpoints.database import open_pool
 from checkpoints.results import PostgresResults
 from checkpoints.serde import serializer
 from graph.results import Whole
-from tests.acceptance.conftest import LIST, Ballast, Script, one_line
+from tests.acceptance.conftest import Ballast, Script, one_line
 
 KEY = "a key of thirty-two characters.."
 RAW = "[red]Dear[/red]\r\n\x1b[2J\x9b1A\u202e001 \x00 \U000e0041\u200b<script>alert(1)</script>\u2028end\n"
@@ -39,7 +39,7 @@ def keep(database_url: str) -> Keep:
 @pytest.fixture
 def thread(ballast: Ballast, script: Script) -> str:
     """One that has run, and kept nothing."""
-    ran = ballast("run", "go", "--thread", "t", "--model", script({"tool_calls": [LIST]}, {"content": "Done."}))
+    ran = ballast("run", "go", "--thread", "t", "--model", script({"content": "Done."}))
     assert ran.returncode == 0
     return "t"
 

@@ -31,7 +31,7 @@ EVIL = (
     "<form action=//evil.example><button>Approve</button></form>{{ 7*7 }} &lt;b&gt; "
     "\u202egnp.exe\u202c \u200bzero\x1b[2J\x00 \U000e0041end"
 )
-FILLING = "Nothing of note happened on this line of the long letter.\n" * 2_000
+FILLING = "Nothing of note happened in this part of the long letter. " * 2_000
 LETTER = f"Please pay 950 to\n{IBAN}.\n{EVIL}\n{FILLING}"
 ROLES: dict[str, Role] = {"ann": "user", "eve": "user", "bob": "approver", "root": "admin"}
 READ = {"name": "read_mail", "args": {"id": "900-letter"}}

@@ -267,8 +267,8 @@ async def test_every_context_field_is_published_with_title_description_default_a
 
     for name, field in schemas["context_schema"]["properties"].items():
         assert {"title", "description", "default"} <= set(field), name
-        assert {"minimum", "exclusiveMinimum", "minLength", "maxLength"} & set(field), name
-        assert {"maximum", "maxLength"} & set(field), name
+        assert {"minimum", "exclusiveMinimum", "minLength", "maxLength", "enum"} & set(field), name
+        assert {"maximum", "maxLength", "enum"} & set(field), name
     assert set(schemas["input_schema"]["properties"]) == {"messages"}
     nodes = [node for node in drawn["nodes"] if not node["id"].startswith("__")]
     assert len(nodes) == 6
