@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
@@ -15,21 +16,31 @@ REQUEST, MODEL, EARLIER = "the request", "the model", "an earlier part of the co
 OUTSIDE = "{tool} (from outside)"
 MOST = 3
 """Places named for one argument: the newest tell most."""
+LOOKED_FOR = 100
+"""Texts of one argument that are looked for, the first ones: each in all the history."""
+
+
+Place = tuple[str, str]
+"""What to call it, and its text."""
 
 
 def of_calls(calls: Sequence[Call], state: State) -> dict[str, dict[str, list[str]]]:
     """By call id and argument, where its value stands word for word; what stands nowhere is the model's own."""
-    places = list(_places(state))
-    return {call["id"]: {name: _origins(value, places) for name, value in call["args"].items()} for call in calls}
+    found = places(state)
+    return {call["id"]: {name: _origins(value, found) for name, value in call["args"].items()} for call in calls}
 
 
-def of_value(value: Any, state: State) -> list[str]:
+def of_value(value: Any, found: Sequence[Place]) -> list[str]:
     """Where a value stands word for word, apart from what people said; empty when it is the model's own."""
-    return [one for one in _origins(value, list(_places(state))) if one not in (REQUEST, MODEL)]
+    return [one for one in _origins(value, found) if one not in (REQUEST, MODEL)]
 
 
-def _places(state: State) -> Iterator[tuple[str, str]]:
-    """(what to call it, its text), the newest first."""
+def places(state: State) -> Sequence[Place]:
+    """Where values may stand, the newest first."""
+    return list(_places(state))
+
+
+def _places(state: State) -> Iterator[Place]:
     for message in reversed(state["messages"]):
         if label := _label(message):
             yield label, _plain(str(message.text))
@@ -51,11 +62,14 @@ def _label(message: AnyMessage) -> str | None:
 
 def _origins(value: Any, places: Sequence[tuple[str, str]]) -> list[str]:
     found: dict[str, None] = {}
-    for part in filter(None, map(_plain, texts_in(value))):
-        wanted = re.compile(rf"(?<!\w){re.escape(part)}(?!\w)")
-        at = dict.fromkeys(label for label, text in places if part in text and wanted.search(text))
+    for part in islice(filter(None, map(_plain, texts_in(value))), LOOKED_FOR):
+        at = dict.fromkeys(label for label, text in places if part in text and _alone(part, text))
         found |= at or {MODEL: None}
     return list(found)[:MOST] or [MODEL]
+
+
+def _alone(part: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -22,7 +23,7 @@ from graph.tools import Assessment, Tools, Trust
 from nodes import origins
 from nodes.sources import outside_read, sources_of
 from services import pointing
-from services.provenance import Bound, Source, Trusted
+from services.provenance import Bound, Source, Trusted, of_all
 
 SHOWN_CHARS = 60
 """Of a value that a reason names."""
@@ -71,6 +72,10 @@ class Judge:
             if one["kind"] != "field"
         ]
         return Trusted(sources, bound)
+
+    @cached_property
+    def _places(self) -> Sequence[origins.Place]:
+        return origins.places(self.state)
 
     def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
@@ -122,7 +127,7 @@ class Judge:
                 allowed = intent is None  # a read where the operator lets it go
                 continue
             tier: Risk = self.content if argument in trust.content else "high"
-            stands = origins.of_value(value, self.state)
+            stands = origins.of_value(value, self._places)
             where = f": it stands in {', '.join(stands)}" if stands else ""
             tiers.append((tier, f"{argument} {_shown(value)} is not from you{where}"))
         if beyond and not allowed:
@@ -167,14 +172,13 @@ class Judge:
     def _origin(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
         if argument in trust.records:
             values = value if isinstance(value, list) else [value]
-            found = [self.trusted.record(one, name, argument) for one in values if one is not None]
-            return None if None in found else "records"
+            return of_all(self.trusted.record(one, name, argument) for one in values if one is not None)
         if isinstance(value, Mapping):
             known = trust.keys.union(trust.records, trust.content)
-            keys = [self.trusted.origin(inner) for inner in value if inner not in known]
-            return _all([*keys, *(self._origin(inner, part, name, trust) for inner, part in value.items())])
+            keys = (self.trusted.origin(inner) for inner in value if inner not in known)
+            return of_all(chain(keys, (self._origin(inner, part, name, trust) for inner, part in value.items())))
         if isinstance(value, list) and any(isinstance(part, (Mapping, list)) for part in value):
-            return _all([self._origin(argument, part, name, trust) for part in value])
+            return of_all(self._origin(argument, part, name, trust) for part in value)
         if value is True:
             return self.trusted.flag(argument)
         choices = trust.choices.get(argument, ())
@@ -209,10 +213,6 @@ def _highest(tiers: Sequence[tuple[Risk, str]]) -> tuple[Risk, str]:
     """The highest tier, with the reasons of all."""
     risk = max((tier for tier, _ in tiers), key=RISKS.index)
     return risk, "; ".join(dict.fromkeys(why for _, why in tiers if why))
-
-
-def _all(found: Sequence[str | None]) -> str | None:
-    return None if None in found else next(iter(found), "nothing")
 
 
 def _fields(met: Sequence[Origin]) -> Iterator[Source]:

@@ -117,8 +117,7 @@ class Trusted:
         return next((source.name for source in self._sources if asked_for(argument, source.text)), None)
 
     def _each(self, values: Iterable[Any]) -> str | None:
-        found = [self.origin(value) for value in values]
-        return None if None in found else next(iter(found), "nothing")
+        return of_all(map(self.origin, values))
 
     def _number(self, value: float | Decimal) -> str | None:
         try:
@@ -138,8 +137,8 @@ class Trusted:
         if not self._may_be_number(value):
             return None
         if not _only_words(value):
-            wanted = _literally(value)
-            return next((source.name for source in self._sources if wanted.search(source.line)), None)
+            wanted = _line(value)
+            return next((source.name for source in self._sources if _literally(wanted, source.line)), None)
         return next((source.name for source in self._sources if run in source.words), None)
 
     def _may_be_number(self, value: str) -> bool:
@@ -160,6 +159,16 @@ class Trusted:
             if whole_day or moment.time() in said.times or _ends(moment, said):
                 return source.name
         return None
+
+
+def of_all(found: Iterable[str | None]) -> str | None:
+    """The first of several sources of values; None when one of them has none. Nothing comes from nothing."""
+    first = None
+    for one in found:
+        if one is None:
+            return None
+        first = first or one
+    return first or "nothing"
 
 
 def _ends(moment: datetime, said: Moments) -> bool:
@@ -210,16 +219,17 @@ def _only_words(value: str) -> bool:
     )
 
 
-def _literally(value: str) -> re.Pattern[str]:
-    """Finds it with all its signs, not as the end or the beginning of something else."""
-    return re.compile(rf"(?<![^\s(<{_QUOTES}]){re.escape(_line(value))}(?![^\s)>{_QUOTES},.;:!?\u2026])")
+def _literally(line: str, text: str) -> bool:
+    """Whether it stands there with all its signs, not as the end or the beginning of something else."""
+    around = rf"(?<![^\s(<{_QUOTES}]){{}}(?![^\s)>{_QUOTES},.;:!?\u2026])"
+    return line in text and re.search(around.format(re.escape(line)), text) is not None
 
 
 def _stands(value: str, text: str) -> bool:
     """Whether it stands there character by character: signs and letter case in a web address can carry a message."""
-    wanted = re.escape(" ".join(value.split()))
+    wanted, plain = " ".join(value.split()), " ".join(text.split())
     end = r"""(?=[.,;:!?]*(?:$|[\s"'<>`)\]}]))"""
-    return re.search(rf"(?<!\w){wanted}{end}", " ".join(text.split())) is not None
+    return wanted in plain and re.search(rf"(?<!\w){re.escape(wanted)}{end}", plain) is not None
 
 
 def _nouns(name: str) -> set[str]:

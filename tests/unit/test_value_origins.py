@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.moments import Moments, moments_in
 from services.provenance import Bound, Source, Trusted
 
 ASKED = (
@@ -141,3 +142,17 @@ def test_a_switch_is_asked_for_by_its_name() -> None:
 )
 def test_a_switch_that_is_to_be_left_off_is_not_asked_for(text: str) -> None:
     assert Trusted([Source(name="the request", text=text)]).flag("overwrite") is None
+
+
+def test_a_text_is_read_once_however_often_it_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def reading(text: str) -> Moments:
+        read.append(text)
+        return moments_in(text)
+
+    monkeypatch.setattr("services.provenance.moments_in", reading)
+    sources = [Source(name="order", text=f"Order {number}") for number in range(50)]
+
+    assert {Trusted(sources[:upto]).origin(99) for upto in range(51)} == {None}
+    assert len(read) == 50
