@@ -120,7 +120,7 @@ class Judge:
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
                 continue
-            if self._origin(argument, value, name, trust) is not None:
+            if self._given(argument, value, name, trust) is not None:
                 continue
             if directory := self._vouched(name, argument, value):
                 tiers.append((found.risk, f"{argument} is in {directory}"))
@@ -168,6 +168,13 @@ class Judge:
     def _said(self) -> list[str]:
         """What people said."""
         return [str(one.text) for one in self.state["messages"] if isinstance(one, HumanMessage)]
+
+    def _given(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
+        """The origin of a whole argument: to leave it out says nothing, to empty what would not be empty does."""
+        default = trust.defaults.get(argument)
+        if type(value) is type(default) and value == default:
+            return "nothing"
+        return None if default and not value and not _is_number(value) else self._origin(argument, value, name, trust)
 
     def _origin(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
         if argument in trust.records:
@@ -223,6 +230,10 @@ def _ids(tool: str, record: Mapping[str, Any]) -> Iterator[Origin]:
     for name, value in record.items():
         if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
             yield Origin(kind="record", tool=tool, text=str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _values(value: Any) -> Iterator[str]:
