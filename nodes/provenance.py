@@ -140,6 +140,12 @@ class Judge:
         intent = self.tools.intent(name, args)
         self._begun.update({name: 1, intent: 1} if intent else {name: 1})
 
+    @cached_property
+    def _new_request(self) -> bool:
+        """Whether the run before has ended, and a person has written since: what it made was for another request."""
+        messages = self.state["messages"]
+        return bool(self.state.get("outcome")) and bool(messages) and isinstance(messages[-1], HumanMessage)
+
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
         trust = self.tools.trust(call["name"])
@@ -210,7 +216,7 @@ class Judge:
     def _ran(self, name: str) -> int:
         """How often it ran: an effect that failed did nothing, a read that failed has let its words out."""
         usage = self.state.get("usage")
-        if usage is None:
+        if usage is None or self._new_request:
             return 0
         reads = self.tools.intent(name, {}) is None
         return usage["by_tool" if reads else "done"].get(name, 0)

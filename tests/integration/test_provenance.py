@@ -591,3 +591,17 @@ async def test_what_a_call_leaves_out_nobody_has_to_have_said_and_what_it_emptie
     )
 
     assert pending(report) == ({"post": ("high", asked)} if asked else {})
+
+
+async def test_what_ran_for_an_earlier_request_takes_no_place_of_a_new_ones(
+    runs: Runs, script: Script, desk: Desk
+) -> None:
+    context = script(calls(READ), calls(noted("Fair Road 12")), say("Done."), lists=WANTED)
+    await runs.start("Read it, note 'Fair Road 12'.", thread_id="t", context=context)
+    hill = calls(noted("Hill Road 3"))
+    again = script(hill, hill, say("Done."), lists=WANTED)
+
+    report = await runs.start("Now note 'Hill Road 3'.", thread_id="t", context=again)
+
+    assert desk.calls("note") == ["Fair Road 12", "Hill Road 3"]
+    assert pending(report) == {"note": ("high", "the request asks for 1 note, and 1 ran already")}
