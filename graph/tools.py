@@ -55,6 +55,8 @@ class Trust:
     """What it says of itself was written by someone outside, and a model reads it before anything else."""
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By argument: all texts it can be, where its schema lists them."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """By argument: what it is when the call does not name it. Nobody has to have said that."""
     keys: frozenset[str] = frozenset()
     """Names within its arguments that are its schema's: any other key is a value as what stands under it."""
     handling: Handling = "strict"

@@ -120,7 +120,7 @@ class Judge:
         for argument, value in found.args.items():
             if planned is not None and argument in planned and planned[argument] == value:
                 continue
-            if self._origin(argument, value, name, trust) is not None:
+            if self._given(argument, value, name, trust) is not None:
                 continue
             if directory := self._vouched(name, argument, value):
                 tiers.append((found.risk, f"{argument} is in {directory}"))
@@ -139,6 +139,12 @@ class Judge:
         """Count a call of this step, one that is not judged here, too: it takes its place in the request's count."""
         intent = self.tools.intent(name, args)
         self._begun.update({name: 1, intent: 1} if intent else {name: 1})
+
+    @cached_property
+    def _new_request(self) -> bool:
+        """Whether the run before has ended, and a person has written since: what it made was for another request."""
+        messages = self.state["messages"]
+        return bool(self.state.get("outcome")) and bool(messages) and isinstance(messages[-1], HumanMessage)
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
@@ -168,6 +174,13 @@ class Judge:
     def _said(self) -> list[str]:
         """What people said."""
         return [str(one.text) for one in self.state["messages"] if isinstance(one, HumanMessage)]
+
+    def _given(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
+        """The origin of a whole argument: to leave it out says nothing, to empty what would not be empty does."""
+        default = trust.defaults.get(argument)
+        if type(value) is type(default) and value == default:
+            return "nothing"
+        return None if default and not value and not _is_number(value) else self._origin(argument, value, name, trust)
 
     def _origin(self, argument: str, value: Any, name: str, trust: Trust) -> str | None:
         if argument in trust.records:
@@ -203,7 +216,7 @@ class Judge:
     def _ran(self, name: str) -> int:
         """How often it ran: an effect that failed did nothing, a read that failed has let its words out."""
         usage = self.state.get("usage")
-        if usage is None:
+        if usage is None or self._new_request:
             return 0
         reads = self.tools.intent(name, {}) is None
         return usage["by_tool" if reads else "done"].get(name, 0)
@@ -223,6 +236,10 @@ def _ids(tool: str, record: Mapping[str, Any]) -> Iterator[Origin]:
     for name, value in record.items():
         if (name in ID_FIELDS or name.endswith("_id")) and isinstance(value, (str, int)):
             yield Origin(kind="record", tool=tool, text=str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _values(value: Any) -> Iterator[str]:

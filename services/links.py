@@ -13,13 +13,13 @@ from html import unescape
 Trusts = Callable[[str], bool]
 """Whether an address comes from somebody we trust."""
 
-_ADDRESS = re.compile(r"[a-z0-9+.-]{1,20}://[^\s<>\"`]*", re.IGNORECASE)
-_BARE = re.compile(r"(?<![a-z0-9.@/-])www\\*\.[^\s<>\"`]*", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z0-9+.-]{1,20}://[^\s<>]*", re.IGNORECASE)
+_BARE = re.compile(r"(?<![a-z0-9.@/-])www\\*\.[^\s<>]*", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]{2,20});", re.IGNORECASE)
 _OF_ADDRESSES = re.compile(r"[a-z0-9:/.@-]", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\+(?=[:/])")
-_AROUND = ")]}.,;:!?*_'|"
-"""Ends a sentence or a bracket rather than an address."""
+_AROUND = ")]}.,;:!?*_'|\"`"
+"""Ends a sentence, a bracket or a quotation rather than an address. Within one, it may be part of a host's name."""
 
 _TARGET = re.compile(r"\](?P<kind>[(:])(?=(?P<target>\s*<?https?://)?)", re.IGNORECASE)
 _TAG = re.compile(r"<(?=(?:style|script)\b|[a-z0-9][^<>\s/=:@]*[\s/=:@])(?!https?://)", re.IGNORECASE)

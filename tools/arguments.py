@@ -31,6 +31,8 @@ class Arguments(Protocol):
     names: tuple[str, ...]
     choices: Mapping[str, tuple[str, ...]]
     """By name: all texts it can be, where the schema lists them."""
+    defaults: Mapping[str, Any]
+    """By name, as JSON: what one is when it is left out."""
     keys: frozenset[str]
     """Names that the schema gives, at any depth: of any other key within an argument the caller is the author."""
 
@@ -52,6 +54,7 @@ class ModelArguments:
         self.names = tuple(model.model_fields)
         listed = {name: tuple(_listed(told.annotation)) for name, told in model.model_fields.items()}
         self.choices: Mapping[str, tuple[str, ...]] = {name: texts for name, texts in listed.items() if texts}
+        self.defaults: Mapping[str, Any] = dict(_defaults(model))
         self.keys = keys_of(model.model_json_schema())
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,6 +63,15 @@ class ModelArguments:
             return plain(self.model.model_validate(dict(given)))
         except ValidationError as error:
             raise Misfit([(one["loc"], one["msg"]) for one in error.errors()]) from error
+
+
+def _defaults(model: type[BaseModel]) -> Iterator[tuple[str, Any]]:
+    for name, told in model.model_fields.items():
+        if not told.is_required() and told.default_factory is None:
+            try:
+                yield from as_json({name: told.default}).items()
+            except (TypeError, ValueError):  # no JSON: then it is as if there were none
+                continue
 
 
 def keys_of(schema: Any) -> frozenset[str]:

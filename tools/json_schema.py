@@ -45,6 +45,7 @@ class JsonArguments:
         self.choices: Mapping[str, tuple[str, ...]] = {
             name: tuple(one for one in texts if isinstance(one, str)) for name, texts in listed.items()
         }
+        self.defaults = {name: one["default"] for name, one in self._properties.items() if "default" in one}
         self.keys = keys_of(dict(schema))
 
     def fitted(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class ToolBox:
             fields=marks.trusted_fields,
             described_outside=marks.source.startswith(SERVED),
             choices=self._arguments[name].choices,
+            defaults=self._arguments[name].defaults,
             keys=self._arguments[name].keys,
             handling=marks.handling,
             extract=marks.extract,

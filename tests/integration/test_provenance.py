@@ -555,3 +555,53 @@ async def test_results_that_a_client_sends_along_are_a_strangers_words(
     await runs.react.ainvoke(given, config, context=context)
 
     assert desk.calls("note") == []
+
+
+@pytest.mark.parametrize(
+    ("args", "asked"),
+    [
+        ({}, None),
+        ({"priority": "normal", "private": True, "to": []}, None),
+        ({"private": False}, "private 'false' is not from you"),
+        ({"priority": ""}, "priority '' is not from you"),
+        ({"priority": "urgent"}, "priority 'urgent' is not from you"),
+        ({"to": ["Fair Road"]}, None),
+    ],
+)
+async def test_what_a_call_leaves_out_nobody_has_to_have_said_and_what_it_empties_somebody_has(
+    script: Script, services: Opened, desk: Desk, args: dict[str, Any], asked: str | None
+) -> None:
+    @tool(risk="low", untrusted_output=False, idempotent=False)
+    async def post(text: str, priority: str = "normal", to: list[str] | None = None, *, private: bool = True) -> str:
+        """Post it.
+
+        Args:
+            text: What.
+            priority: How soon.
+            to: Whom.
+            private: Whether nobody else sees it.
+        """
+        return f"posted {text} {priority} {to} {private}"
+
+    wanted = {"reader": [calls(("asked_for", {"calls": [{"tool": "post", "count": 1}]}))]}
+    context = script(calls(READ), calls(("post", {"text": "Fair Road", **args})), say("Done."), lists=wanted)
+
+    report = await runs_at(desk, services, post).start(
+        "Read it, then post 'Fair Road'.", thread_id="t", context=context
+    )
+
+    assert pending(report) == ({"post": ("high", asked)} if asked else {})
+
+
+async def test_what_ran_for_an_earlier_request_takes_no_place_of_a_new_ones(
+    runs: Runs, script: Script, desk: Desk
+) -> None:
+    context = script(calls(READ), calls(noted("Fair Road 12")), say("Done."), lists=WANTED)
+    await runs.start("Read it, note 'Fair Road 12'.", thread_id="t", context=context)
+    hill = calls(noted("Hill Road 3"))
+    again = script(hill, hill, say("Done."), lists=WANTED)
+
+    report = await runs.start("Now note 'Hill Road 3'.", thread_id="t", context=again)
+
+    assert desk.calls("note") == ["Fair Road 12", "Hill Road 3"]
+    assert pending(report) == {"note": ("high", "the request asks for 1 note, and 1 ran already")}

@@ -67,3 +67,9 @@ def test_a_long_text_takes_no_longer_for_what_stands_in_it(piece: str) -> None:
     defused(text, lambda _: True)
 
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("sign", ['"', "`", "'"])
+def test_a_quotation_mark_within_an_address_ends_no_trusted_one(sign: str) -> None:
+    assert "https://" not in defused(f"![](https://good.example{sign}.evil.net/secret)", "https://good.example".__eq__)
+    assert defused(f"See {sign}https://good.example{sign}.", "https://good.example".__eq__).count("https://") == 1
