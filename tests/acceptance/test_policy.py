@@ -29,7 +29,7 @@ def _rule(text: str) -> str:
         (None, "policy.yaml: there is no such file; name a file that can be read, or unset it"),
         ("folder", "policy.yaml is a folder: name the file in it"),
         (b"\x7fELF\x02\x01\xff", "policy.yaml is not UTF-8 text"),
-        (b"", "policy.yaml must be a mapping with tools, tiers or both"),
+        (b"", "policy.yaml must be a mapping with tiers, tools, trusted or some of them"),
         ("tools: [pay_invoice", "policy.yaml is not YAML: line "),
         (LAUGHS, "policy.yaml, line 1: anchors and aliases (& and *) are not taken here"),
         ("#" * 100_000, "policy.yaml is over 64000 bytes"),
