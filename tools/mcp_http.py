@@ -11,7 +11,7 @@ from langchain_mcp_adapters.sessions import StreamableHttpConnection, create_ses
 from mcp import ClientSession
 
 from services.mcp_file import Server
-from tools.mcp_link import Losing
+from tools.mcp_link import MOST_MESSAGES, TALKS, Losing
 
 MAX_BYTES = 8_000_000
 """Longest answer, and longest event of a stream."""
@@ -59,9 +59,13 @@ class _Bounded(httpx.AsyncByteStream):
         self._inner, self._losing, self._events = inner, losing, events
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size = events = 0
         async for chunk in self._inner:
             size += len(chunk)
+            events += chunk.count(b"\n\n") + chunk.count(b"\r\n\r\n") if self._events else 0
+            if events > MOST_MESSAGES:
+                self._losing.lose(TALKS)
+                raise httpx.ReadError("too many")
             if self._events and (ends := max(chunk.rfind(b"\n\n"), chunk.rfind(b"\r\n\r\n"))) >= 0:
                 size = len(chunk) - ends
             if size > MAX_BYTES:

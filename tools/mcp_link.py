@@ -24,6 +24,13 @@ END_S = 5.0
 """How long a connection may take to end, in seconds. Then it is left behind."""
 
 
+MOST_MESSAGES = 20_000
+"""Of a server between two requests of ours: one that talks without end would keep this process busy for ever, long
+after the call was given up."""
+
+TALKS = f"it sent over {MOST_MESSAGES} messages that nobody asked for"
+
+
 class ServerDown(ToolUnavailable):
     """The MCP server could not be asked at all: nothing was begun."""
 

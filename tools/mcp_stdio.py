@@ -11,17 +11,18 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp import ClientSession
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
-from mcp.types import JSONRPCMessage, JSONRPCNotification
+from mcp.types import JSONRPCMessage, JSONRPCNotification, JSONRPCRequest
 from pydantic import ValidationError
 
 from services.mcp_file import Server
-from tools.mcp_link import Losing
+from tools.mcp_link import MOST_MESSAGES, TALKS, Losing
 
 MAX_BYTES = 8_000_000
 """Longest message of a server."""
@@ -49,7 +50,11 @@ async def session(server: Server, losing: Losing) -> AsyncIterator[ClientSession
     )
     heard, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, said = anyio.create_memory_object_stream[SessionMessage](0)
-    copying = [asyncio.create_task(_hear(process, heard, losing)), asyncio.create_task(_say(process, said, losing))]
+    told = _Told()
+    copying = [
+        asyncio.create_task(_hear(process, heard, losing, told)),
+        asyncio.create_task(_say(process, said, losing, told)),
+    ]
     try:
         async with ClientSession(read, write, message_handler=losing.hear) as opened:
             yield opened
@@ -62,10 +67,23 @@ async def session(server: Server, losing: Losing) -> AsyncIterator[ClientSession
         await _ended(process)
 
 
-async def _hear(process: Process, heard: MemoryObjectSendStream[SessionMessage | Exception], losing: Losing) -> None:
+@dataclass
+class _Told:
+    """Lines of the server since the last request of ours."""
+
+    lines: int = 0
+
+
+async def _hear(
+    process: Process, heard: MemoryObjectSendStream[SessionMessage | Exception], losing: Losing, told: _Told
+) -> None:
     assert process.stdout is not None  # noqa: S101 - PIPE
     try:
         while line := await process.stdout.readline():
+            told.lines += 1
+            if told.lines > MOST_MESSAGES:
+                losing.lose(TALKS)
+                return
             if not line.lstrip().startswith(b"{"):  # some print a greeting
                 continue
             message = JSONRPCMessage.model_validate_json(line)
@@ -80,10 +98,12 @@ async def _hear(process: Process, heard: MemoryObjectSendStream[SessionMessage |
         losing.lose("it ended")
 
 
-async def _say(process: Process, said: MemoryObjectReceiveStream[SessionMessage], losing: Losing) -> None:
+async def _say(process: Process, said: MemoryObjectReceiveStream[SessionMessage], losing: Losing, told: _Told) -> None:
     assert process.stdin is not None  # noqa: S101 - PIPE
     try:
         async for message in said:
+            if isinstance(message.message.root, JSONRPCRequest):  # our answers to what it asks count for nothing
+                told.lines = 0
             text = message.message.model_dump_json(by_alias=True, exclude_none=True)
             process.stdin.write(f"{text}\n".encode())
             await process.stdin.drain()

@@ -128,7 +128,7 @@ async def test_misses_are_told_by_category_and_the_command_ends_with_1(
 
     monkeypatch.setattr("app.loop.run", lambda asked: asked.close() or played)
     monkeypatch.setattr("sys.argv", ["ballast", "eval", "run", "--json"])
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)  # it would ignore ctrl-C from here on
+    monkeypatch.setattr("app.cli.signal.signal", lambda *_: None)  # it would ignore ctrl-C from here on
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1

@@ -259,6 +259,15 @@ async def test_a_call_that_goes_wrong_is_a_result_and_the_server_serves_on(
         assert await bench.said("mcp__desk__read", id=1) == 'read {"id": 1}'
 
 
+async def test_a_server_that_talks_without_end_is_lost_and_started_anew(working: Working, desk: Office) -> None:
+    desk.lists(READ, listed("chatter", lines={"type": "integer"}))
+    async with working(desk) as bench:
+        result = await bench.run("mcp__desk__chatter", lines=20_001)
+
+        assert result.text == "ServerLost: MCP server desk: it sent over 20000 messages that nobody asked for"
+        assert await bench.said("mcp__desk__read", id=1) == 'read {"id": 1}'
+
+
 @pytest.mark.parametrize(
     ("tool", "told", "state"),
     [

@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from checkpoints.database import Pool
 from tests.integration.mcp_office import READ, SERVER, Office, Working, listed, servers
+from tools.mcp_link import Losing
 
 pytest.importorskip("langchain_mcp_adapters", reason="needs the extra mcp")
+
+from tools import mcp_http
 
 
 @asynccontextmanager
@@ -96,3 +100,21 @@ async def test_what_is_no_mcp_server_is_one_typed_line(
     assert seen.status == "down"
     assert told in seen.told
     assert "\n" not in seen.told
+
+
+class Chatter(httpx.AsyncByteStream):
+    """Events without end, none of them long."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: {}\n\n" * 1_000
+
+
+async def test_events_without_end_end_the_connection() -> None:
+    losing = Losing()
+
+    with pytest.raises(httpx.ReadError):
+        async for _ in mcp_http._Bounded(Chatter(), losing, events=True):
+            pass
+
+    assert losing.why == "it sent over 20000 messages that nobody asked for"
