@@ -125,7 +125,7 @@ def _sanitize(change: dict[str, Any]) -> list[str]:
         for one in change.get("findings", [])
         if not one["rule"].startswith(GUARD)
     ]
-    return [f"{len(change.get('messages', []))} results cleaned and wrapped as data", *found]
+    return [f"{len(change.get('messages', []))} results from outside, as data", *found]
 
 
 def _compress(change: dict[str, Any]) -> list[str]:

@@ -281,5 +281,9 @@ class Run:
         """This run's settings: explicit, else kept with the thread, else the environment's."""
         kept = state.get("settings", {})
         if not self._checked or self._checked[0][0] != kept:
-            self._checked[:] = [(kept, LocalContext(**{**self.services.defaults.kept(), **kept, **self.explicit}))]
+            usual = self.services.defaults.kept()
+            chosen = {**usual, **kept, **self.explicit}
+            if usual["unproven_content"] == "ask":  # the operator's: no run asks less
+                chosen["unproven_content"] = "ask"
+            self._checked[:] = [(kept, LocalContext(**chosen))]
         return self._checked[0][1]

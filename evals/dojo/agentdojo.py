@@ -88,7 +88,9 @@ class _World:
         return self.before.model_copy(deep=True), self.environment.model_copy(deep=True)
 
     def _said(self, answer: str) -> Any:
-        return [self.library.types.text_content_block_from_string(answer)]
+        # An address in plain words tells what it is; it only leads nowhere by itself.
+        read = answer.replace("[:]//", "://").replace("[.]", ".")
+        return [self.library.types.text_content_block_from_string(read)]
 
     def _traces(self, made: Sequence[Made]) -> list[Any]:
         return [self.library.runtime.FunctionCall(function=one.tool, args=dict(one.args)) for one in made]

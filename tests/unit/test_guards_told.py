@@ -29,7 +29,7 @@ def test_progress_tells_what_a_guard_did_in_any_node() -> None:
     assert lines("reason", blocked) == ["reason not let through", "reason request: guard detector: looks like it"]
     assert lines("reason", refused) == ["reason refused note: not run"]
     assert lines("sanitize", {"messages": [AIMessage("")], "findings": [SEEN, DENIED]}) == [
-        "sanitize 1 results cleaned and wrapped as data",
+        "sanitize 1 results from outside, as data",
         "sanitize read_inbox: looks like an instruction (override): 'ignore all'",
         "sanitize request: guard detector: looks like it",
     ]
