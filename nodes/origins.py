@@ -40,10 +40,19 @@ def places(state: State) -> Sequence[Place]:
     return list(_places(state))
 
 
+def read_outside(tool: str, text: str) -> Place:
+    """A text of a stranger's that no message shows whole: a plan fills in what stands in it."""
+    return OUTSIDE.format(tool=tool), _plain(text)
+
+
 def _places(state: State) -> Iterator[Place]:
     for message in reversed(state["messages"]):
         if label := _label(message):
             yield label, _plain(str(message.text))
+    results = state.get("results", {})
+    for task in reversed(state.get("tasks", [])):
+        if (result := results.get(task["id"])) and "extract" in result:
+            yield read_outside(task["tool"], result["text"])
     for fact in reversed(state.get("facts") or []):
         if fact["kind"] in ("used", "value"):
             yield OUTSIDE.format(tool=fact["source"]) if fact["outside"] else fact["source"], _plain(fact["text"])

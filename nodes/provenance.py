@@ -53,6 +53,8 @@ class Judge:
     _read: list[Source] = field(default_factory=list)
     """What trusted tools gave since."""
     _origins: list[Origin] = field(default_factory=list)
+    _filled_in: list[origins.Place] = field(default_factory=list)
+    """What a plan has read from outside since."""
     _begun: Counter[str] = field(default_factory=Counter)
     """Calls of this step, by tool and by intent."""
 
@@ -75,13 +77,15 @@ class Judge:
 
     @cached_property
     def _places(self) -> Sequence[origins.Place]:
-        return origins.places(self.state)
+        return [*reversed(self._filled_in), *origins.places(self.state)]
 
     def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
         trust = self.tools.trust(tool)
         if result.get("outside"):
             self.outside = True
+            self._filled_in.append(origins.read_outside(tool, result["text"]))
+            self.__dict__.pop("_places", None)
         elif not (trust.untrusted or trust.gated) and result["stands"] == "done":
             self._read.append(Source(name=tool, text=result["text"]))
         self._origins += met

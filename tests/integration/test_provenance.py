@@ -297,7 +297,8 @@ async def test_what_a_plan_fills_in_from_outside_asks_and_what_it_said_itself_do
     report = await runs.start("go", thread_id="t", context=context, graph="plan")
 
     assert desk.calls("note") == ["planned before"]
-    assert pending(report) == {"note": ("high", f"text {EVIL!r} is not from you")}
+    why = f"text {EVIL!r} is not from you: it stands in outside (from outside)"
+    assert pending(report) == {"note": ("high", why)}
 
 
 async def test_a_plan_made_after_something_was_read_has_to_show_all(runs: Runs, script: Script, desk: Desk) -> None:

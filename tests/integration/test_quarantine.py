@@ -274,6 +274,17 @@ async def test_a_plan_fills_in_the_text_that_no_model_sees(runs: Runs, desk: Des
     assert await stands(runs) == {"o": "done", "again": "done", "s": "done", "bad": "failed"}
 
 
+async def test_a_person_sees_where_a_value_stands_that_no_model_has_seen(runs: Runs, script: Script) -> None:
+    tasks = [task("o", "outside", text=LETTER), task("n", "note", text="$o")]
+    context = script(say("done"), lists={"planner": [plan(*tasks)], "extractor": [form()]})
+
+    await runs.start("note it", thread_id="t", graph="plan", context=context)
+
+    [row] = await runs.opened.approvals.find(thread_id="t")
+    assert row.reason.endswith("is not from you: it stands in outside (from outside)")
+    assert row.origins == {"text": ["outside (from outside)"]}
+
+
 async def test_a_sub_task_reads_extracts_too(runs: Runs, script: Script) -> None:
     runs, (subtask,) = watching(runs, "subtask")
     context = script(
