@@ -65,6 +65,8 @@ class Call(TypedDict):
     """What the model is told beside the result, such as that a person edited the arguments."""
     refused: NotRequired[str]
     """Why the last answer to the question was not taken; empty when there was none. Shown when asked again."""
+    unread: NotRequired[bool]
+    """Set when it was made before anything a stranger wrote was read: nobody outside had a say in it."""
     effect_key: NotRequired[str]
     """Set when the call has run and may have had its effect: the ledger's key of that effect. It runs again only
     under this key, and only when a person says in its approval row that it did not happen."""

@@ -32,7 +32,8 @@ async def allowed(
     a deadline let go, or a person of some role, is asked again when more is at stake now (the policy was tightened,
     or an edit raised it). One in doubt runs by such a row at any tier.
 
-    `planned`: by call, the arguments of those that were planned before anything from outside was read.
+    `planned`: by call, the arguments of those that were planned before anything from outside was read. What a model
+    called before is known by itself; a row binds it to the arguments it had.
     """
     rows = {}
     if ids := [call["approval_id"] for call in ready if "approval_id" in call]:
@@ -52,9 +53,8 @@ async def allowed(
             faults[call["id"]] = found.error
         # A person saw each value, and may have written it; a deadline has seen nothing, and of another call nobody has.
         seen = allowed and row is not None and row.decided_by not in NOT_PEOPLE
-        risk, reason = (
-            (found.risk, found.reason) if seen else judge.raised(call["name"], found, planned=planned.get(call["id"]))
-        )
+        before = planned.get(call["id"], call["args"] if call.get("unread") else None)
+        risk, reason = (found.risk, found.reason) if seen else judge.raised(call["name"], found, planned=before)
         if seen:
             decided.append(call)
         if found.error or risk == "low" or (row and allowed and not _above(risk, row.risk)):

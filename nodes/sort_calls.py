@@ -40,14 +40,10 @@ async def sort_calls(
             refusals.append(ToolMessage(refused, tool_call_id=call_id, name=name, id=f"r-{call_id}", status="error"))
             continue
         made[name] += 1
-        calls.append(
-            Call(
-                id=call_id,
-                name=name,
-                args=found.args,
-                risk=risk,
-                reason=reason,
-                status="ready" if risk == "low" else "ask",
-            )
-        )
+        new = Call(id=call_id, name=name, args=found.args, risk=risk, reason=reason, status="ask")
+        if risk == "low":
+            new["status"] = "ready"
+        if not judge.outside:
+            new["unread"] = True
+        calls.append(new)
     return calls, refusals

@@ -20,7 +20,7 @@ from graph.context import Context
 from graph.errors import AlreadyDecided, ThreadBusy, ThreadTaken
 from graph.react import react
 from services.clock import FixedClock
-from tests.integration.conftest import MAIL, ORDER, Script, calls, decide, ids_of, results_of, say
+from tests.integration.conftest import MAIL, ORDER, READ, Script, calls, decide, ids_of, results_of, say
 
 DUE = "UPDATE approvals SET deadline = now() - %s::interval WHERE status = 'pending' AND deadline IS NOT NULL"
 JOBS = "SELECT args ->> 'thread_id' AS thread, scheduled_at FROM procrastinate_jobs WHERE status = 'todo' ORDER BY id"
@@ -103,6 +103,18 @@ async def test_what_is_due_runs_and_the_rest_is_asked_again(runs: Runs, script: 
 
     rows = {row.tool: (row.status, row.decided_by) for row in await services.approvals.find(thread_id="t")}
     assert rows == {"send_email": ("approved", "timer"), "place_order": ("pending", None)}
+    assert await _sent(services) == ["send_email"]
+
+
+async def test_a_mail_written_before_anything_was_read_goes_out_though_something_was_read_since(
+    runs: Runs, script: Script, services: Opened
+) -> None:
+    report = await runs.start("go", thread_id="t", context=script(calls(READ, MAIL), say("done")))
+    await _due(services)
+
+    await _advance(services, runs)
+
+    assert [row["risk"] for row in report["approvals"]] == ["medium"]
     assert await _sent(services) == ["send_email"]
 
 
