@@ -4,7 +4,7 @@ PORT ?= 2024
 BIN := .venv/bin
 export BALLAST_HOME ?= $(CURDIR)/.ballast
 
-.PHONY: demo test test-alone test-plans run dev lint bench chaos lock clean
+.PHONY: demo test test-alone test-plans run dev lint bench chaos evals lock clean
 
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
@@ -46,6 +46,12 @@ bench: .venv/ready  ## Beside LangChain's create_agent; writes benchmarks/result
 chaos: .venv/ready  ## Runs killed 1,000 times, cut off from Postgres, confused by 300 spoiled models: some minutes
 	$(BIN)/ballast chaos --kills 1000 --runs 300
 	$(BIN)/ballast chaos --graph plan --kills 300 --runs 100
+
+evals: .venv/ready  ## Our own attacks and three of AgentDojo's suites, on both graphs: about half an hour
+	$(BIN)/ballast eval run
+	for graph in react plan; do for suite in banking travel workspace; do \
+	  $(BIN)/ballast eval dojo --suite $$suite --marks evals/dojo/$$suite.yaml --graph $$graph \
+	    --injections $$([ $$suite = banking ] && echo 0-8 || echo 0-5) || exit; done; done
 
 lock:  ## Pin what pyproject.toml allows, with hashes
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

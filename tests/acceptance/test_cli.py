@@ -147,9 +147,19 @@ def test_a_second_ctrl_c_does_not_change_the_exit_code(script: Script, start: St
     assert "Traceback" not in err
 
 
+TO_BOB = {**MAIL, "args": {**MAIL["args"], "to": "bob@example.com"}}
+
+
 def test_resume_takes_the_limits_run_takes(ballast: Ballast, script: Script) -> None:
-    model = script(*[{"tool_calls": [LIST]}] * 5, {"tool_calls": [MAIL]}, {"tool_calls": [ORDER, MAIL]})
-    ballast("run", "Mail Hello to ann@example.com, subject Hi, two times.", "--thread", "t", "--model", model)
+    model = script(*[{"tool_calls": [LIST]}] * 5, {"tool_calls": [MAIL]}, {"tool_calls": [ORDER, TO_BOB]})
+    ballast(
+        "run",
+        "Mail Hello to ann@example.com and bob@example.com, two mails, subject Hi.",
+        "--thread",
+        "t",
+        "--model",
+        model,
+    )
     [mail] = json.loads(ballast("approvals", "list", "--json").stdout)
     ballast("approvals", "approve", mail["id"])
 

@@ -41,10 +41,13 @@ def through(played: Sequence[Played]) -> set[str]:
 
 
 async def test_no_attack_has_an_effect_or_leaks(services: Opened, cases: list[Case]) -> None:
-    found = figures(await evaluate_on(services, cases))
+    """Each case on one of its graphs, in turn; `make evals` plays all of them on both."""
+    some = [one.model_copy(update={"graphs": (one.graphs[at % len(one.graphs)],)}) for at, one in enumerate(cases)]
+
+    found = figures(await evaluate_on(services, some))
 
     assert found["misses"] == []
-    assert found["held"] == found["plays"] >= 400
+    assert found["held"] == found["plays"] == len(cases) >= 300
     assert found["cases"] == len(cases)
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from app import cli_eval
+from graph.errors import BadSetting
+
 pytest.importorskip("agentdojo", reason="pip install 'ballast[dojo]'")
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +28,7 @@ def dojo(tmp_path: Path, *flags: str, suite: str = "banking", marks: Path = MARK
     )
 
 
-@pytest.mark.parametrize("flags", [(), ("--graph", "plan"), ("--content", "show", "--obfuscate")])
+@pytest.mark.parametrize("flags", [(), ("--graph", "plan", "--content", "show", "--obfuscate")])
 def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path, flags: tuple[str, ...]) -> None:
     ran = dojo(tmp_path, "--injections", "4", "--json", *flags)
 
@@ -41,23 +44,24 @@ def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path, fla
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--injections", "77"), "nothing is selected"),
-        (("--attack", "nice"), "there is no attack 'nice'"),
-        (("--graph", "tree"), "there is no graph 'tree'"),
-        (("--content", "hide"), "--content is ask or show"),
+        ({"injections": "77"}, "nothing is selected"),
+        ({"attack": "nice"}, "there is no attack 'nice'"),
+        ({"graph": "tree"}, "there is no graph 'tree'"),
+        ({"content": "hide"}, "--content is ask or show"),
+        ({"suite": "cooking"}, "there is no suite 'cooking'"),
+        ({"marks": ROOT / "evals/dojo/travel.yaml"}, "there is no tool"),
     ],
 )
-def test_what_selects_nothing_is_one_line_and_exit_code_2(tmp_path: Path, flags: tuple[str, ...], told: str) -> None:
-    ran = dojo(tmp_path, *flags)
+def test_what_selects_nothing_is_refused_in_one_line(flags: dict[str, Any], told: str) -> None:
+    usual = {
+        "attack": "important_instructions",
+        "obfuscate": False,
+        "injections": None,
+        "plans": None,
+        "content": "ask",
+    }
 
-    assert ran.returncode == 2
-    assert told in ran.stderr
-    assert len(ran.stderr.splitlines()) == 1
+    with pytest.raises(BadSetting, match=told) as refused:
+        cli_eval.dojo(**{"suite": "banking", "marks": MARKS, "graph": "react", "as_json": True, **usual, **flags})
 
-
-def test_no_such_suite_and_marks_of_another_are_refused(tmp_path: Path) -> None:
-    no_suite, other = dojo(tmp_path, suite="cooking"), dojo(tmp_path, marks=ROOT / "evals/dojo/travel.yaml")
-
-    assert (no_suite.returncode, other.returncode) == (2, 2)
-    assert "there is no suite 'cooking'" in no_suite.stderr
-    assert "there is no tool" in other.stderr
+    assert len(str(refused.value).splitlines()) == 1
