@@ -163,7 +163,8 @@ async def test_what_a_plan_takes_from_outside_is_looked_up_when_it_is_there(
     report = await runs.start("go", thread_id="t", context=context, graph="plan")
 
     assert desk.calls("note") == ["Fair Road 14"]
-    assert pending(report) == {"note": ("high", "text 'Fair Road 15' is not from you")}
+    why = "text 'Fair Road 15' is not from you: it stands in outside (from outside)"
+    assert pending(report) == {"note": ("high", why)}
 
 
 @pytest.mark.parametrize(
