@@ -114,6 +114,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("part", HOSTILE)
 def test_no_text_keeps_it_busy(kind: str, part: str) -> None:
