@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
 
 from langchain_core.messages import HumanMessage, SystemMessage
 from langgraph.runtime import Runtime
@@ -102,11 +101,11 @@ class Extractor:
             max_reply_tokens=min(self.context.max_reply_tokens, REPLY_TOKENS),
         )
         before = budget.usage["model_calls"]
-        ask = partial(services.models.complete, services.extractor or self.context.model, question, budget=budget)
+        chain = services.extractor or self.context.model
         try:
             with unstreamed():  # it is nobody's answer
                 async with self._places, asyncio.timeout(min(SECONDS, max(budget.left().seconds, 0))):
-                    reply = await ask()
+                    reply = await services.models.complete(chain, question, budget=budget)
         except LimitReached as reached:
             return UNREAD.format(why=reached.why)
         except TimeoutError:

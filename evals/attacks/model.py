@@ -16,13 +16,8 @@ from evals.attacks.case import HANDLE, SERVED, Calls, Case, Say, Turn, as_plan, 
 from evals.attacks.wanting import wanted_as, without
 from evals.dojo.replies import calling, said
 from evals.dojo.world import Made
-from graph.budget import Budget
-from graph.errors import BadSetting
-from graph.models import Question, Reply
+from graph.models import Question
 from services.request_reading import READ
-
-CHAIN = "attacked:"
-"""How its chains are named; the thread's id follows."""
 
 READS = frozenset({"list_files", "read_file", "search_documents", "list_mail", "read_mail", "get_order", "open_result"})
 """Tools that a first plan may call whoever wants it. `find_` and `open_` tools are others."""
@@ -153,28 +148,3 @@ def _chain(calls: Sequence[Made], letter: str) -> Sequence[dict[str, object]]:
         }
         for at, one in enumerate(calls)
     ]
-
-
-@dataclass(kw_only=True)
-class Attacked:
-    """Implements `graph.models.Models`, and what `Opened` asks of a chain. It costs nothing."""
-
-    scripts: dict[str, Script] = field(default_factory=dict)
-    """By thread."""
-
-    def check(self, chain: str) -> None:
-        """Refuse a chain of no run of ours.
-
-        Raises:
-            BadSetting: see above.
-        """
-        if chain.removeprefix(CHAIN) not in self.scripts:
-            raise BadSetting(f"{chain} plays no run of this eval")
-
-    async def complete(self, chain: str, question: Question, *, budget: Budget, first: int = 0) -> Reply:  # noqa: ARG002 - the protocol's
-        """See `graph.models.Models.complete`."""
-        return Reply(message=self.scripts[chain.removeprefix(CHAIN)].reply(question), model=chain)
-
-    def usd(self, chain: str, prompt_tokens: int, completion_tokens: int) -> float:  # noqa: ARG002 - the protocol's
-        """See `graph.models.Models.usd`."""
-        return 0.0

@@ -19,11 +19,12 @@ from app.lifespan import Opened, opened
 from app.runs import Runs
 from evals.attacks import effects
 from evals.attacks.case import Case, Graph, Turn
-from evals.attacks.model import CHAIN, Script
+from evals.attacks.model import Script
 from evals.attacks.person import Person
 from evals.attacks.stage import Stage, furnish
 from evals.attacks.wanting import wanted_as
 from evals.chaos.postgres import own_postgres
+from evals.dojo.model import CHAIN
 from evals.dojo.world import Made
 from evals.own_settings import own_settings
 from graph.context import LocalContext

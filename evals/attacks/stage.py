@@ -17,7 +17,7 @@ from checkpoints.listings import PostgresListings
 from evals.attacks.case import Case, McpTool, World
 from evals.attacks.desk import Desk
 from evals.attacks.internet import Internet
-from evals.attacks.model import Attacked
+from evals.dojo.model import WorstCase
 from services.endpoints import endpoints_of
 from services.mcp_file import Server, Servers
 from tools import office
@@ -34,7 +34,7 @@ SERVER = Path(__file__).with_name("mcp_server.py")
 class Stage:
     """All runs share it; each finds its own world by its thread."""
 
-    model: Attacked = field(default_factory=Attacked)
+    model: WorstCase = field(default_factory=WorstCase)
     desk: Desk = field(default_factory=Desk)
     internet: Internet = field(default_factory=Internet)
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from evals.dojo.script import Script
+from langchain_core.messages import AIMessage
+
 from graph.budget import Budget
 from graph.errors import BadSetting
 from graph.models import Question, Reply
 
 CHAIN = "worst-case:"
 """How its chains are named; the thread's id follows."""
+
+
+class Script(Protocol):
+    """What one run's model does."""
+
+    def reply(self, question: Question) -> AIMessage:
+        """Its answer."""
+        ...
 
 
 @dataclass(kw_only=True)
