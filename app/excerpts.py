@@ -17,7 +17,7 @@ from graph.errors import NotFound
 from graph.results import Whole
 from graph.state import State
 from nodes.openable import handle_of, openable
-from nodes.origins import MOST, OUTSIDE, REQUEST, texts_in
+from nodes.origins import MOST, OUTSIDE, REQUEST, labelled, texts_in
 from nodes.results_text import bare
 from services.cleaning import is_wrapped
 
@@ -55,7 +55,7 @@ class _Place:
 def outside_values(row: Approval) -> dict[str, list[str]]:
     """The texts of those arguments that stand in what came from outside, and not in the request."""
     origins = row.origins or {}
-    outside = OUTSIDE.format(tool="")
+    outside = OUTSIDE.format(place="")
     return {
         name: list(texts_in(value))
         for name, value in row.args.items()
@@ -123,10 +123,8 @@ class _Search:
 
 def _results(state: State, labels: Sequence[str]) -> Iterator[_Place]:
     """What came from outside from one of these places and stands in the history, the newest first."""
-    for message in reversed(state["messages"]):
-        if not isinstance(message, ToolMessage) or OUTSIDE.format(tool=message.name) not in labels:
-            continue
-        if is_wrapped(str(message.text)):
+    for label, message in labelled(state["messages"]):
+        if label in labels and isinstance(message, ToolMessage) and is_wrapped(str(message.text)):
             yield _Place(tool=str(message.name), handle=handle_of(message), text=bare(str(message.text)))
 
 

@@ -19,6 +19,7 @@ from graph.state import Outcome, State, Usage, no_usage
 from nodes import faults, prompts
 from nodes.provenance import Judge
 from nodes.saying import safely_said
+from nodes.wanted import answered, nothing_more
 from services import totals
 from services.budget import RunBudget
 from services.unstreamed import unstreamed
@@ -167,8 +168,10 @@ def new_run(state: State) -> dict[str, Any]:
     if not state.get("outcome"):
         return {}
     none: Planned = {"tasks": [], "results": {}, "dropped": []}
-    plan = {field: value for field, value in none.items() if state.get(field)}
-    return {**plan, "outcome": None, "lost": [], "usage": no_usage(), "earlier": totals.before(state)}
+    update: dict[str, Any] = {field: value for field, value in none.items() if state.get(field)}
+    if answered(state):  # without a word of a person's it asks for nothing more
+        update["wanted"] = nothing_more(state)
+    return {**update, "outcome": None, "lost": [], "usage": no_usage(), "earlier": totals.before(state)}
 
 
 def at_an_end(usage: Usage, context: LocalContext) -> tuple[Outcome, str] | None:

@@ -133,7 +133,7 @@ class Flight:
     def _take_in(self, task: Task, attempt: Attempt) -> None:
         if "result" in attempt:
             self.results[task["id"]] = attempt["result"]
-            self.judge.take_in(task["tool"], attempt["result"], attempt.get("origins", []))
+            self.judge.take_in(task, attempt["result"], attempt.get("origins", []))
         if "message" in attempt:  # what a task has read, a later one may open
             self.step = replace(self.step, opens=(*self.step.opens, *handles_in([attempt["message"]])))
         if digest := attempt.get("digest"):

@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
+from graph.plan import Task
 from graph.state import Call, State
 from services.cleaning import is_wrapped
 
 REQUEST, MODEL, EARLIER = "the request", "the model", "an earlier part of the conversation"
-OUTSIDE = "{tool} (from outside)"
+OUTSIDE = "{place} (from outside)"
 MOST = 3
 """Places named for one argument: the newest tell most."""
 LOOKED_FOR = 100
 """Texts of one argument that are looked for, the first ones: each in all the history."""
+ASKED, ASKED_CHARS = 2, 40
+"""Arguments of a lookup that tell its result from others of its tool, and how much of each."""
 
 
 Place = tuple[str, str]
@@ -40,33 +43,47 @@ def places(state: State) -> Sequence[Place]:
     return list(_places(state))
 
 
-def read_outside(tool: str, text: str) -> Place:
+def read_outside(task: Task, text: str) -> Place:
     """A text of a stranger's that no message shows whole: a plan fills in what stands in it."""
-    return OUTSIDE.format(tool=tool), _plain(text)
+    return OUTSIDE.format(place=_named(task["tool"], task["args"])), _plain(text)
+
+
+def labelled(messages: Sequence[AnyMessage]) -> Iterator[tuple[str, AnyMessage]]:
+    """What people said and tools gave, the newest first, and what to call it: `read_mail(id='7') (from outside)`."""
+    args = {call["id"]: call["args"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls}
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            yield REQUEST, message
+        elif isinstance(message, ToolMessage):
+            name = _named(str(message.name), args.get(message.tool_call_id, {}))
+            yield (OUTSIDE.format(place=name) if is_wrapped(str(message.text)) else name), message
+
+
+def _named(tool: str, args: Mapping[str, Any]) -> str:
+    """A call as people tell it from others: by its arguments, which are short where they name what is read."""
+    asked = ", ".join(f"{name}={_shown(value)}" for name, value in islice(args.items(), ASKED))
+    return f"{tool}({asked})" if asked else tool
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str) and len(value) > ASKED_CHARS:
+        return repr(f"{value[: ASKED_CHARS - 1]}…")
+    shown = repr(value)
+    return shown if isinstance(value, str) or len(shown) <= ASKED_CHARS else f"{shown[: ASKED_CHARS - 1]}…"
 
 
 def _places(state: State) -> Iterator[Place]:
-    for message in reversed(state["messages"]):
-        if label := _label(message):
-            yield label, _plain(str(message.text))
+    for label, message in labelled(state["messages"]):
+        yield label, _plain(str(message.text))
     results = state.get("results", {})
     for task in reversed(state.get("tasks", [])):
         if (result := results.get(task["id"])) and "extract" in result:
-            yield read_outside(task["tool"], result["text"])
+            yield read_outside(task, result["text"])
     for fact in reversed(state.get("facts") or []):
         if fact["kind"] in ("used", "value"):
-            yield OUTSIDE.format(tool=fact["source"]) if fact["outside"] else fact["source"], _plain(fact["text"])
+            yield OUTSIDE.format(place=fact["source"]) if fact["outside"] else fact["source"], _plain(fact["text"])
     if summary := state.get("summary"):
         yield EARLIER, _plain(summary)
-
-
-def _label(message: AnyMessage) -> str | None:
-    if isinstance(message, HumanMessage):
-        return REQUEST
-    if isinstance(message, ToolMessage):
-        name = str(message.name)
-        return OUTSIDE.format(tool=name) if is_wrapped(str(message.text)) else name
-    return None
 
 
 def _origins(value: Any, places: Sequence[tuple[str, str]]) -> list[str]:

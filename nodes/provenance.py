@@ -16,12 +16,13 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from graph.context import Context
-from graph.plan import TaskResult
+from graph.plan import Task, TaskResult
 from graph.provenance import Origin, Wanted
 from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
 from nodes import origins
 from nodes.sources import outside_read, sources_of
+from nodes.wanted import answered
 from services import pointing
 from services.provenance import Bound, Source, Trusted, of_all
 
@@ -79,12 +80,13 @@ class Judge:
     def _places(self) -> Sequence[origins.Place]:
         return [*reversed(self._filled_in), *origins.places(self.state)]
 
-    def take_in(self, tool: str, result: TaskResult, met: Sequence[Origin]) -> None:
+    def take_in(self, task: Task, result: TaskResult, met: Sequence[Origin]) -> None:
         """Something was read since the step began."""
+        tool = task["tool"]
         trust = self.tools.trust(tool)
         if result.get("outside"):
             self.outside = True
-            self._filled_in.append(origins.read_outside(tool, result["text"]))
+            self._filled_in.append(origins.read_outside(task, result["text"]))
             self.__dict__.pop("_places", None)
         elif not (trust.untrusted or trust.gated) and result["stands"] == "done":
             self._read.append(Source(name=tool, text=result["text"]))
@@ -143,12 +145,6 @@ class Judge:
         """Count a call of this step, one that is not judged here, too: it takes its place in the request's count."""
         intent = self.tools.intent(name, args)
         self._begun.update({name: 1, intent: 1} if intent else {name: 1})
-
-    @cached_property
-    def _new_request(self) -> bool:
-        """Whether the run before has ended, and a person has written since: what it made was for another request."""
-        messages = self.state["messages"]
-        return bool(self.state.get("outcome")) and bool(messages) and isinstance(messages[-1], HumanMessage)
 
     def met(self, call: Call, text: str) -> Iterator[Origin]:
         """What of a call's result later arguments may come from."""
@@ -220,8 +216,8 @@ class Judge:
     def _ran(self, name: str) -> int:
         """How often it ran: an effect that failed did nothing, a read that failed has let its words out."""
         usage = self.state.get("usage")
-        if usage is None or self._new_request:
-            return 0
+        if usage is None or (self.state.get("outcome") and not answered(self.state)):
+            return 0  # what the run before made was for another request
         reads = self.tools.intent(name, {}) is None
         return usage["by_tool" if reads else "done"].get(name, 0)
 

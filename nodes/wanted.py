@@ -35,6 +35,8 @@ async def read_request(state: State, run: Run, context: LocalContext, usage: Usa
         max_reply_tokens=min(context.max_reply_tokens, READER_TOKENS),
     )
     wanted = Wanted(request=request_id(state["messages"]), calls={})
+    if answered(state):
+        return nothing_more(state)
     try:
         async with asyncio.timeout(max(budget.left().seconds, 0)):
             reply = await run.services.models.complete(context.model, question, budget=budget)
@@ -44,6 +46,19 @@ async def read_request(state: State, run: Run, context: LocalContext, usage: Usa
         faults.count(usage, "model_error", len(failed.reasons))
         return wanted
     return {**wanted, "calls": asked_in(reply.message)}
+
+
+def answered(state: State) -> bool:
+    """Whether the run before has ended, and nobody has written since: what was asked for was done then, or not."""
+    messages = state["messages"]
+    return bool(state.get("outcome")) and not (messages and isinstance(messages[-1], HumanMessage))
+
+
+def nothing_more(state: State) -> Wanted:
+    """What a request asks for that was answered; a person's no still counts."""
+    request, known = request_id(state["messages"]), state.get("wanted")
+    rejected = known is not None and known["request"] == request and known.get("rejected", False)
+    return Wanted(request=request, calls={}, rejected=rejected)
 
 
 def _described(tools: Tools) -> str:

@@ -99,7 +99,7 @@ async def test_beside_the_reason_stands_the_source_with_the_value_marked(
     await tab.goto(f"/inbox/{asked}")
 
     place = tab.locator(".excerpts li", has_text="IBAN in read_mail")
-    await expect(tab.locator(".stakes")).to_contain_text("is not from you: it stands in read_mail (from outside)")
+    await expect(tab.locator(".stakes")).to_contain_text("it stands in read_mail(id='900-letter') (from outside)")
     await expect(place.locator("mark")).to_have_text(IBAN)
     await expect(place).to_contain_text("Please pay 950 to")
     await expect(place).to_contain_text(r"\u202egnp.exe\u202c \u200bzero\x1b[2J")
@@ -230,7 +230,7 @@ async def test_a_handle_or_an_approval_of_another_run_is_not_found(as_: As, aske
 
 
 async def test_what_was_decided_or_has_no_thread_any_more_shows_no_sources(as_: As, asked: str) -> None:
-    origins: dict[str, Any] = {"iban": ["read_mail (from outside)"]}
+    origins: dict[str, Any] = {"iban": ["read_mail(id='900-letter') (from outside)"]}
     row = as_("root").insert("pay_invoice", PAY["args"], requester="root")
     as_("root").execute("UPDATE approvals SET origins = %s WHERE id = %s", (Json(origins), row))
 

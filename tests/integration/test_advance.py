@@ -400,7 +400,7 @@ async def test_approvals_know_where_their_arguments_came_from(runs: Runs, script
     assert row.origins == {
         "to": ["the request"],
         "subject": ["the model"],
-        "body": ["read_file (from outside)"],
+        "body": ["read_file(path='docs/travel-policy.md') (from outside)"],
     }
 
 

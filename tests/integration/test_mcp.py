@@ -480,7 +480,8 @@ async def test_a_stranger_s_words_for_a_server_wait_with_the_reason_and_a_direct
         assert desk.lines("notes") == []
 
     assert (
-        "text '4711 Evil Street' is not from you: it stands in read_mail (from outside)" in reasons["4711 Evil Street"]
+        "text '4711 Evil Street' is not from you: it stands in read_mail(id='x') (from outside)"
+        in reasons["4711 Evil Street"]
     )
     assert "not from you" not in reasons["Fair Road 12"]
     assert "text is in our houses" in reasons["Fair Road 12"]

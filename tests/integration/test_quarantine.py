@@ -281,8 +281,9 @@ async def test_a_person_sees_where_a_value_stands_that_no_model_has_seen(runs: R
     await runs.start("note it", thread_id="t", graph="plan", context=context)
 
     [row] = await runs.opened.approvals.find(thread_id="t")
-    assert row.reason.endswith("is not from you: it stands in outside (from outside)")
-    assert row.origins == {"text": ["outside (from outside)"]}
+    place = "outside(text='Dear all, this letter is long and says:…') (from outside)"
+    assert row.reason.endswith(f"is not from you: it stands in {place}")
+    assert row.origins == {"text": [place]}
 
 
 async def test_a_sub_task_reads_extracts_too(runs: Runs, script: Script) -> None:

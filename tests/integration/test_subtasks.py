@@ -55,7 +55,9 @@ async def test_it_reads_with_its_own_model_calls_and_its_answer_is_the_tasks_res
 
     context = script(say("Noted."), lists=lists)
     report = await run(runs, context)
-    assert pending(report) == {"note": ("high", "text 'The z.' is not from you: it stands in react (from outside)")}
+    reason = "text 'The z.' is not from you: it stands in "
+    reason += "react(max_iterations=3, task='Which of $a is cheap? ${a.price}') (from outside)"
+    assert pending(report) == {"note": ("high", reason)}
     await decide(services, ids_of(report)["note"], "approve")
     report = await runs.resume("t", context=context)
 
