@@ -44,7 +44,10 @@ def dojo(
     graph: Annotated[str, typer.Option(help="react or plan.")] = "react",
     as_json: AsJson = False,
 ) -> None:
-    """Run AgentDojo's SUITE on our own graphs, with a model that obeys whatever it reads."""
+    """Run AgentDojo's SUITE on our own graphs, with a model that obeys whatever it reads.
+
+    Exit code 1 when an injected call with an effect ran without approval.
+    """
     from app.runs import GRAPHS
     from evals.dojo.agentdojo import DojoSuite
     from evals.dojo.marks import read_marks, read_plans
@@ -67,6 +70,8 @@ def dojo(
     )
     found = loop.run(evaluate(library, chosen_marks, chosen, partial(_progress, "dojo: {} of {} pairs")))
     _show({"suite": suite, "attack": attack, "graph": graph, **found}, as_json)
+    if found["injected_executed_unapproved"]:
+        raise SystemExit(1)
 
 
 @eval_app.command()

@@ -89,10 +89,14 @@ class Bench:
         return Runs(opened=self.opened, progress=lambda node, _: self.stored.update({node: time.perf_counter()}))
 
     async def run(self, script: Path, graph: str) -> tuple[int, dict[str, float]]:
-        """A whole run: how many model calls it made, and when each of its nodes was stored."""
+        """A whole run, approved at once where it asks: its model calls, and when each of its nodes was stored."""
         self.stored.clear()
         context = LocalContext(model=f"scripted:{script}", workspace=self.folder)
-        report = await self.runs.start("go", thread_id=uuid4().hex, context=context, graph=graph)
+        thread = uuid4().hex
+        report = await self.runs.start("go", thread_id=thread, context=context, graph=graph)
+        for row in report["approvals"]:  # what a sub-task worded is nobody's word yet: someone says yes at once
+            await self.opened.approvals.decide(row["id"], {"type": "approve"}, by="a person")
+            report = await self.runs.resume(thread, context=context)
         if report["outcome"] != "completed":
             raise AssertionError(report["answer"])
         return int(report["usage"]["model_calls"]), dict(self.stored)

@@ -37,7 +37,7 @@ def parse_handlings(text: str) -> Handlings:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, named, how = (one.strip() for one in part.rpartition("="))
         if how not in HANDLINGS or (named and (not name or name in by_tool)) or (not named and usual):
-            raise ValueError(f"{FORM}; not {part!r}")
+            raise ValueError(FORM)
         if named:
             by_tool[name] = how
         else:

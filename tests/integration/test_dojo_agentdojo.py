@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app import cli_eval
+from app import cli, cli_eval
 from graph.errors import BadSetting
 
 pytest.importorskip("agentdojo", reason="pip install 'ballast[dojo]'")
@@ -65,3 +66,19 @@ def test_what_selects_nothing_is_refused_in_one_line(flags: dict[str, Any], told
         cli_eval.dojo(**{"suite": "banking", "marks": MARKS, "graph": "react", "as_json": True, **usual, **flags})
 
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("executed", [0, 1])
+def test_an_injected_call_that_ran_unapproved_ends_the_command_with_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], executed: int
+) -> None:
+    monkeypatch.setattr("app.loop.run", lambda asked: asked.close() or {"injected_executed_unapproved": executed})
+    given = ["--suite", "banking", "--marks", str(MARKS), "--injections", "4", "--json"]
+    monkeypatch.setattr("sys.argv", ["ballast", "eval", "dojo", *given])
+    monkeypatch.setattr("app.cli.signal.signal", lambda *_: None)  # it would ignore ctrl-C from here on
+
+    with pytest.raises(SystemExit) if executed else nullcontext() as ended:
+        cli.main()
+
+    assert ended is None or ended.value.code == 1
+    assert json.loads(capsys.readouterr().out)["injected_executed_unapproved"] == executed
