@@ -306,14 +306,15 @@ async def test_a_huge_result_within_the_bound_is_cut_as_any(working: Working, de
         ([{**READ, "description": "x" * 1_000_001}], BadListing, "MCP server desk lists over 1000000 characters"),
         ([{**READ, "description": "x" * 9_000_000}], ServerDown, "it sent over 8000000 bytes at once"),
         ("endless", BadListing, "MCP server desk lists its tools on over 200 pages"),
-        ([{"name": 5}], ServerDown, "an MCP server lists no tools"),
-        ("hang", ServerDown, "MCP server desk did not list its tools within 5 s"),
+        ([{"name": 5}], BadListing, "MCP server desk lists what are no tools"),
+        ("refuse", ServerDown, "an MCP server lists no tools: not so"),
+        ("hang", ServerDown, "MCP server desk did not list its tools within 2 s"),
     ],
 )
 async def test_a_listing_that_floods_hangs_or_is_none_is_not_approved(
     pool: Pool, tmp_path: Path, listing: Any, error: type[Exception], told: str
 ) -> None:
-    bad = Office(tmp_path / "desk", connect_s=5)
+    bad = Office(tmp_path / "desk", connect_s=2)
     bad.say(listing)
     async with servers(pool, tmp_path, bad) as ready:
         with pytest.raises(error, match=told):
@@ -332,13 +333,13 @@ async def test_a_listing_that_floods_hangs_or_is_none_is_not_approved(
             [sys.executable, "-c", "input(); print('{no', flush=True); input()"],
             "can't be reached: it sent what is no answer",
         ),
-        ([sys.executable, "-c", "import threading; threading.Event().wait()"], "did not answer within 2 s"),
+        ([sys.executable, "-c", "import threading; threading.Event().wait()"], "did not answer within 1 s"),
     ],
 )
 async def test_a_dead_server_is_one_typed_line_and_other_tools_work(
     working: Working, desk: Office, command: list[str], told: str
 ) -> None:
-    desk.config |= {"command": command, "connect_s": 2}
+    desk.config |= {"command": command, "connect_s": 1 if "within 1 s" in told else 60}  # the others end at once
     async with working(desk) as bench:
         refused = await bench.refusal("mcp__desk__read", id=1)
 

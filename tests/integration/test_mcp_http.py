@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from checkpoints.database import Pool
-from tests.integration.mcp_office import READ, SERVER, Office, Working, listed, servers
+from tests.integration.mcp_office import READ, Office, Working, listed, servers
 from tools.mcp_link import Losing
 
 pytest.importorskip("langchain_mcp_adapters", reason="needs the extra mcp")
@@ -23,7 +23,9 @@ from tools import mcp_http
 @asynccontextmanager
 async def over_http(office: Office, *flags: str) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(SERVER), str(office.folder), "--http", *flags, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", "tests.integration.mcp_http_server", str(office.folder), *flags),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
     )
     assert process.stdout
     port = int(await process.stdout.readline())
