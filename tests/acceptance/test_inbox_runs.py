@@ -183,10 +183,13 @@ async def test_runs_are_listed_page_by_page(desk: Desk, tab: Page) -> None:
         )
     await tab.goto("/inbox/runs")
     seen = await tab.locator("tbody td:first-child").all_inner_texts()
-    await tab.get_by_role("link", name="Earlier").click()
-    await tab.wait_for_url(re.compile("before="))
-    seen += await tab.locator("tbody td:first-child").all_inner_texts()
+    while await tab.get_by_role("link", name="Earlier").count():  # other tests' runs are newer
+        last = tab.url
+        await tab.get_by_role("link", name="Earlier").click()
+        await expect(tab).not_to_have_url(last)
+        seen += await tab.locator("tbody td:first-child").all_inner_texts()
 
+    assert "before=" in tab.url
     assert [task for task in seen if task.startswith("task ")] == [f"task {at}" for at in range(60)]
     await tab.get_by_role("link", name="Newest").click()
     await expect(tab.get_by_role("link", name="Earlier")).to_be_visible()

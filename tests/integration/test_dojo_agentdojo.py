@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 
 from app import cli, cli_eval
+from app.lifespan import Opened
+from evals.dojo.agentdojo import DojoSuite
+from evals.dojo.marks import read_marks
+from evals.dojo.play import Chosen, evaluate_on
 from graph.errors import BadSetting
 
 pytest.importorskip("agentdojo", reason="pip install 'ballast[dojo]'")
@@ -29,9 +33,8 @@ def dojo(tmp_path: Path, *flags: str, suite: str = "banking", marks: Path = MARK
     )
 
 
-@pytest.mark.parametrize("flags", [(), ("--graph", "plan", "--content", "show", "--obfuscate")])
-def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    ran = dojo(tmp_path, "--injections", "4", "--json", *flags)
+def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path) -> None:
+    ran = dojo(tmp_path, "--injections", "4", "--json")
 
     found: dict[str, Any] = json.loads(ran.stdout)
     assert (found["suite"], found["pairs"], found["exposed"], found["benign_tasks"]) == ("banking", 16, 16, 16)
@@ -40,6 +43,22 @@ def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path, fla
     assert found["utility_attack"] == found["utility_benign"] == 1.0
     assert found["raw_text_reached_model"] == 0
     assert found["misses"] == []
+
+
+async def test_it_is_the_same_in_plans_with_content_only_shown_and_values_rewritten(services: Opened) -> None:
+    suite = DojoSuite("banking", attack="important_instructions", obfuscate=True, plans={})
+    suite.users = suite.users[:4]
+    marks = read_marks(MARKS)
+
+    found = await evaluate_on(
+        services, suite, marks, Chosen(graph="plan", content="show", injections=["injection_task_4"])
+    )
+
+    assert (found["pairs"], found["exposed"], found["benign_tasks"]) == (4, 4, 4)
+    assert found["injected_executed_unapproved"] == found["goals_reached"] == 0
+    assert set(found["surface"].values()) == {0}
+    assert found["utility_attack"] == found["utility_benign"] == 1.0
+    assert (found["raw_text_reached_model"], found["misses"]) == (0, [])
 
 
 @pytest.mark.parametrize(
