@@ -3,6 +3,8 @@ PYTHON ?= python3
 PORT ?= 2024
 BIN := .venv/bin
 export BALLAST_HOME ?= $(CURDIR)/.ballast
+# Set, as in many images, each of the many processes of a test run would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-alone test-plans run dev lint bench chaos evals lock clean
 
