@@ -6,26 +6,28 @@ export BALLAST_HOME ?= $(CURDIR)/.ballast
 # Set, as in many images, each of the many processes of a test run would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-alone test-plans run dev lint bench chaos evals lock clean
+.PHONY: demo test test-alone test-kills test-plans run dev lint bench chaos evals lock clean
 
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
 
 # Counting branches makes the suite a quarter slower: continuous integration does.
 COVERAGE = $(if $(CI),--cov --cov-report=term:skip-covered --cov-fail-under=95)
-test: .venv/ready tests/model_server/node_modules/ready  ## The whole suite: real Postgres, server and browser
+test: .venv/ready tests/model_server/node_modules/ready  ## Real Postgres, server and browser, in under ten minutes
 	@tests/browser.sh
 	# Four at once, also on two processors: most tests wait, for servers, browsers and processes they start.
-	$(BIN)/pytest -m 'not alone' -n 4 --dist worksteal $(COVERAGE)
+	$(BIN)/pytest -m 'not alone and not kills' -n 4 --dist worksteal $(COVERAGE)
 
 test-alone: .venv/ready  ## Tests of what a dead endpoint may cost: they measure time, so nothing runs beside them
 	$(BIN)/pytest -m alone
 
+test-kills: .venv/ready  ## Runs, plans and folds killed at every write, and a short chaos: two minutes more
+	$(BIN)/pytest -m kills -n 2 --dist worksteal
+
 test-plans: export PLANS = 1000
 test-plans: export KILLED_PLANS = 40
-test-plans: export KILL_EVERY = 1
 test-plans: .venv/ready  ## 1,000 random plans, killed, stopped and decided at random, and 40 by SIGKILL: some minutes
-	$(BIN)/pytest -s tests/integration/test_random_plans.py tests/integration/test_plan_killed.py
+	$(BIN)/pytest -s tests/integration/test_random_plans.py
 
 # The task reaches the shell through its environment, as it was typed: neither make nor the shell may read
 # `$HOME`, quotes or backticks in it as code.

@@ -13,6 +13,7 @@ import pytest
 
 from evals.chaos.case import BLOWS, EVERYWHERE
 from tests.acceptance.conftest import one_line
+from tests.forks import Forks
 
 Chaos = Callable[..., subprocess.CompletedProcess[str]]
 SECONDS = 600
@@ -32,6 +33,7 @@ def chaos() -> Chaos:
     return run
 
 
+@pytest.mark.kills
 def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
     done = chaos("--kills", str(KILLS), "--runs", "12", "--json")
 
@@ -47,6 +49,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
     assert rows["kill"]["in doubt"] == rows["kill"]["surfaced"] > 0
 
 
+@pytest.mark.kills
 def test_nor_in_a_plan(chaos: Chaos) -> None:
     done = chaos("--graph", "plan", "--kills", str(PLAN_KILLS), "--faults", "kill", "--json")
 
@@ -60,6 +63,7 @@ def test_nor_in_a_plan(chaos: Chaos) -> None:
     assert row["in doubt"] == row["surfaced"]
 
 
+@pytest.mark.kills
 def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
     cases: list[dict[str, Any]] = []
     for _ in range(2):
@@ -81,5 +85,5 @@ def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
         (["--faults", "kill,model", "--kills", "0", "--runs", "0"], "nothing was tried"),
     ],
 )
-def test_bad_input_is_one_line(chaos: Chaos, args: list[str], said: str) -> None:
-    one_line(chaos(*args), 2, said)
+def test_bad_input_is_one_line(forks: Forks, args: list[str], said: str) -> None:
+    one_line(forks.run("-m", "app.cli", "chaos", *args, env={"PATH": os.environ["PATH"]}), 2, said)

@@ -28,9 +28,8 @@ sys.exit(sys.argv[1])
 
 ORDER = "order 2 desk lamps at 38.25"
 COMMANDS = [
-    "", "launch", "run a\udcff", "run go --thread t --model scripted:nowhere.yaml", "resume t", "history t",
-    "replay t --from reason --dry-run", "effects t --json", "approvals list", "approvals show ap-0", "threads",
-    "tools --json", "doctor",
+    "", "run a\udcff", "run go --thread t --model scripted:nowhere.yaml", "resume t",
+    "replay t --from reason --dry-run", "approvals show ap-0", "doctor",
 ]  # fmt: skip
 
 

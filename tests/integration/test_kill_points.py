@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.integration.conftest import LIST, MAIL, ORDER, READ, calls, say
@@ -14,6 +15,7 @@ PROGRAM = Path(__file__).with_name("kill_points.py")
 FIELDS = ("asked", "outcome", "answer", "usage", "messages", "mails", "approvals")
 
 
+@pytest.mark.kills
 def test_a_run_killed_at_any_write_ends_as_if_it_had_not_been(
     database_url: str, workspace: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from tests.integration.plan_oracle import Oracle
 from tests.integration.plan_sessions import Bench, Desk, Place, play_here
 
 NEVER = 10_000
-EVERY = int(os.environ.get("KILL_EVERY", "3"))
-"""Of the writes one in so many; `make test-plans` takes all."""
 
 
 def one(name: str, tool: Any, *needs: str, label: str = "", answer: str = "approve", about: Any = None) -> Task:
@@ -62,6 +59,7 @@ async def test_an_equal_effect_that_was_stored_first_does_not_hide_the_one_befor
     assert Oracle(case, facts, log).wrong() == []
 
 
+@pytest.mark.kills
 def test_a_plan_killed_at_any_write_ends_as_if_it_had_not_been(database_url: str, tmp_path: Path) -> None:
     """SIGKILL before the writes of checkpoints and tasks, until a person is asked, and again after that."""
     tasks = [
@@ -75,7 +73,7 @@ def test_a_plan_killed_at_any_write_ends_as_if_it_had_not_been(database_url: str
     played = []
     with killing(database_url, tmp_path) as play:
         for half in (0, 1):
-            for nth in itertools.count(1, EVERY):
+            for nth in itertools.count(1):
                 case = case_of(*tasks, kills=[*[_at(NEVER)] * half, _at(nth)])
                 place = Place(thread=f"{half}-{nth}", folder=tmp_path)
                 facts = play(case, place)
@@ -85,7 +83,7 @@ def test_a_plan_killed_at_any_write_ends_as_if_it_had_not_been(database_url: str
                 if not any(entry["kind"] == "died" for entry in log):
                     break
 
-    assert len(played) > 20 / EVERY
+    assert len(played) > 20
     undisturbed, *killed = reversed(played)
     assert [_left(facts) for facts in killed] == [_left(undisturbed)] * len(killed)
 
