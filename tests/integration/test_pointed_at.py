@@ -10,7 +10,7 @@ from app.lifespan import Opened
 from app.runs import Runs
 from tests.integration.conftest import Script, calls, say
 from tests.integration.planning import Desk, pending, runs_at
-from tests.integration.test_provenance import READ, WANTED, find_invoices, strike
+from tests.integration.provenance_desk import READ, WANTED, find_invoices, strike
 from tools.base import tool
 
 
