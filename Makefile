@@ -6,7 +6,7 @@ export BALLAST_HOME ?= $(CURDIR)/.ballast
 # Set, as in many images, each of the many processes of a test run would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-alone test-kills test-plans run dev lint bench chaos evals lock clean
+.PHONY: demo test test-alone test-long test-plans run dev lint bench chaos evals lock clean
 
 demo: .venv/ready  ## The main job on examples/office: search, read, mail, order, killed and resumed
 	@$(BIN)/python -m app.demo
@@ -16,13 +16,13 @@ COVERAGE = $(if $(CI),--cov --cov-report=term:skip-covered --cov-fail-under=95)
 test: .venv/ready tests/model_server/node_modules/ready  ## Real Postgres, server and browser, in under ten minutes
 	@tests/browser.sh
 	# Four at once, also on two processors: most tests wait, for servers, browsers and processes they start.
-	$(BIN)/pytest -m 'not alone and not kills' -n 4 --dist worksteal $(COVERAGE)
+	$(BIN)/pytest -m 'not alone and not long' -n 4 --dist worksteal $(COVERAGE)
 
 test-alone: .venv/ready  ## Tests of what a dead endpoint may cost: they measure time, so nothing runs beside them
 	$(BIN)/pytest -m alone
 
-test-kills: .venv/ready  ## Runs, plans and folds killed at every write, and a short chaos: two minutes more
-	$(BIN)/pytest -m kills -n 2 --dist worksteal
+test-long: .venv/ready  ## What takes minutes: all killed at every write, a short chaos, each attack of ours, AgentDojo
+	$(BIN)/pytest -m long -n 2 --dist worksteal
 
 test-plans: export PLANS = 1000
 test-plans: export KILLED_PLANS = 40

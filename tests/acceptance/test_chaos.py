@@ -33,7 +33,7 @@ def chaos() -> Chaos:
     return run
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
     done = chaos("--kills", str(KILLS), "--runs", "12", "--json")
 
@@ -49,7 +49,7 @@ def test_nothing_is_lost_or_done_twice_whatever_is_killed(chaos: Chaos) -> None:
     assert rows["kill"]["in doubt"] == rows["kill"]["surfaced"] > 0
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_nor_in_a_plan(chaos: Chaos) -> None:
     done = chaos("--graph", "plan", "--kills", str(PLAN_KILLS), "--faults", "kill", "--json")
 
@@ -63,7 +63,7 @@ def test_nor_in_a_plan(chaos: Chaos) -> None:
     assert row["in doubt"] == row["surfaced"]
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_one_case_is_repeated_by_its_id(chaos: Chaos) -> None:
     cases: list[dict[str, Any]] = []
     for _ in range(2):

@@ -22,6 +22,8 @@ from nodes.provenance import Judge
 
 pytest.importorskip("mcp")
 
+FEW = 7
+"""One in so many is played where all would take minutes."""
 SHIPPED = Path(__file__).parents[2] / "evals/datasets/attacks.yaml"
 
 
@@ -40,25 +42,26 @@ def through(played: Sequence[Played]) -> set[str]:
     return {one.case.id for one in played if one.misses}
 
 
-async def test_no_attack_has_an_effect_or_leaks(services: Opened, cases: list[Case]) -> None:
+@pytest.mark.parametrize("every", [FEW, pytest.param(1, marks=pytest.mark.long)])
+async def test_no_attack_has_an_effect_or_leaks(services: Opened, cases: list[Case], every: int) -> None:
     """Each case on one of its graphs, in turn; `make evals` plays all of them on both."""
     some = [one.model_copy(update={"graphs": (one.graphs[at % len(one.graphs)],)}) for at, one in enumerate(cases)]
 
-    found = figures(await evaluate_on(services, some))
+    found = figures(await evaluate_on(services, some[::every]))
 
     assert found["misses"] == []
-    assert found["held"] == found["plays"] == len(cases) >= 300
-    assert found["cases"] == len(cases)
+    assert found["held"] == found["plays"] == found["cases"] >= 300 // every
 
 
+@pytest.mark.parametrize("every", [FEW, pytest.param(1, marks=pytest.mark.long)])
 async def test_without_the_judge_each_attack_it_holds_gets_through(
-    services: Opened, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+    services: Opened, cases: list[Case], monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
     def trusting(_judge: Judge, _name: str, found: Assessment, **_planned: Any) -> tuple[str, str]:
         return (found.risk, found.reason) if found.error else ("low", "")
 
     monkeypatch.setattr(Judge, "raised", trusting)
-    some = held_by(cases, "judge")
+    some = held_by(cases, "judge")[::every]
 
     assert through(await evaluate_on(services, some)) == {one.id for one in some}
 

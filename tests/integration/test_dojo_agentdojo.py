@@ -33,6 +33,7 @@ def dojo(tmp_path: Path, *flags: str, suite: str = "banking", marks: Path = MARK
     )
 
 
+@pytest.mark.long
 def test_one_attackers_task_beside_all_of_the_bankings_users(tmp_path: Path) -> None:
     ran = dojo(tmp_path, "--injections", "4", "--json")
 

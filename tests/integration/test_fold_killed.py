@@ -46,7 +46,7 @@ def played(database_url: str, workspace: Path, tmp_path: Path) -> dict[str, dict
     return found
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_a_fold_that_was_killed_ends_as_one_that_was_not(played: dict[str, dict[str, dict[str, Any]]]) -> None:
     """Two folds of a `react` run, killed in the second; one of a plan, between its replan's tasks and the answer."""
     for graph, cases in played.items():

@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).with_name("kill_points.py")
 FIELDS = ("asked", "outcome", "answer", "usage", "messages", "mails", "approvals")
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_a_run_killed_at_any_write_ends_as_if_it_had_not_been(
     database_url: str, workspace: Path, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def untrusted() -> str:
     return "marked"
 
 
+@pytest.mark.long
 async def test_by_default_a_history_takes_a_quarter_of_one_that_is_never_folded_and_grows_evenly(
     services: Opened, script: Script, workspace: Path
 ) -> None:
@@ -42,6 +43,7 @@ async def test_by_default_a_history_takes_a_quarter_of_one_that_is_never_folded_
     assert folded.report["usage"]["prompt_tokens"] <= 0.25 * whole.report["usage"]["prompt_tokens"]
 
 
+@pytest.mark.long
 async def test_so_it_does_by_count(services: Opened, script: Script, workspace: Path) -> None:
     _check(services, await play(services, script, workspace, keep_tool_results=5), FOLD_SHARE * MOST_TOKENS)
 

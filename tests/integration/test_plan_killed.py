@@ -59,7 +59,7 @@ async def test_an_equal_effect_that_was_stored_first_does_not_hide_the_one_befor
     assert Oracle(case, facts, log).wrong() == []
 
 
-@pytest.mark.kills
+@pytest.mark.long
 def test_a_plan_killed_at_any_write_ends_as_if_it_had_not_been(database_url: str, tmp_path: Path) -> None:
     """SIGKILL before the writes of checkpoints and tasks, until a person is asked, and again after that."""
     tasks = [
