@@ -113,6 +113,7 @@ def test_ten_processes_at_once_prepare_an_empty_schema_once(empty_url: str, home
     assert len({at for _, at in versions}) == 1, "one transaction applied them all"
 
 
+@pytest.mark.long
 def test_processes_that_start_at_once_share_one_new_embedded_postgres(home: Path) -> None:
     outcomes = _outcomes(*(_started(None, home) for _ in range(4)))
 

@@ -33,6 +33,7 @@ COMMANDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", COMMANDS, ids=repr)
 def test_the_command_line_says_and_ends_as_if_it_were_started(
     forks: Forks, database_url: str, tmp_path: Path, words: str

@@ -33,6 +33,7 @@ KILLED_PLANS = int(os.environ.get("KILLED_PLANS", "3"))
 Play = Callable[[Case, Place], dict[str, Any]]
 
 
+@pytest.mark.long
 def test_a_random_plan_ends_right_whatever_dies_and_whoever_decides(database_url: str, tmp_path: Path) -> None:
     with asyncio.Runner() as runner, _opened_by(runner, database_url, tmp_path) as bench:
 
@@ -46,6 +47,7 @@ def test_a_random_plan_ends_right_whatever_dies_and_whoever_decides(database_url
     assert counted["doubts"] > 0 or PLANS < FEW, "of few it may be that none"
 
 
+@pytest.mark.long
 def test_a_random_plan_whose_processes_are_killed_ends_right(database_url: str, tmp_path: Path) -> None:
     with killing(database_url, tmp_path) as play:
         counted = _try(cases(killed=True), KILLED_PLANS, play, tmp_path)
