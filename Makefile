@@ -21,7 +21,7 @@ test: .venv/ready tests/model_server/node_modules/ready  ## Real Postgres, serve
 test-alone: .venv/ready  ## Tests of what a dead endpoint may cost: they measure time, so nothing runs beside them
 	$(BIN)/pytest -m alone
 
-test-long: .venv/ready  ## What takes minutes: all killed at every write, a short chaos, each attack of ours, AgentDojo
+test-long: .venv/ready  ## What takes minutes: kills at every write, chaos, each attack, AgentDojo, the demo, random plans
 	$(BIN)/pytest -m long -n 2 --dist worksteal
 
 test-plans: export PLANS = 1000

@@ -17,7 +17,7 @@ from graph.errors import NotFound
 from graph.results import Whole
 from graph.state import State
 from nodes.openable import handle_of, openable
-from nodes.origins import MOST, OUTSIDE, REQUEST, labelled, texts_in
+from nodes.origins import MOST, REQUEST, from_outside, labelled, texts_in
 from nodes.results_text import bare
 from services.cleaning import is_wrapped
 
@@ -55,11 +55,10 @@ class _Place:
 def outside_values(row: Approval) -> dict[str, list[str]]:
     """The texts of those arguments that stand in what came from outside, and not in the request."""
     origins = row.origins or {}
-    outside = OUTSIDE.format(place="")
     return {
         name: list(texts_in(value))
         for name, value in row.args.items()
-        if REQUEST not in origins.get(name, ()) and any(one.endswith(outside) for one in origins.get(name, ()))
+        if REQUEST not in origins.get(name, ()) and any(map(from_outside, origins.get(name, ())))
     }
 
 

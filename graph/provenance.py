@@ -30,6 +30,8 @@ class Wanted(TypedDict):
     """Id of the message."""
     calls: dict[str, int]
     """How many of each tool."""
+    answered: NotRequired[bool]
+    """A run has ended since, and this one began without a word of a person's."""
     rejected: NotRequired[bool]
     """A person rejected a call since: something may be trying for what nobody wants, so each further one asks."""
 

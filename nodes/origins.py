@@ -16,7 +16,7 @@ from services.cleaning import is_wrapped
 REQUEST, MODEL, EARLIER = "the request", "the model", "an earlier part of the conversation"
 OUTSIDE = "{place} (from outside)"
 MOST = 3
-"""Places named for one argument: the newest tell most."""
+"""Places named for one argument beside the request: those from outside first, of these the newest tell most."""
 LOOKED_FOR = 100
 """Texts of one argument that are looked for, the first ones: each in all the history."""
 ASKED, ASKED_CHARS = 2, 40
@@ -48,6 +48,11 @@ def read_outside(task: Task, text: str) -> Place:
     return OUTSIDE.format(place=_named(task["tool"], task["args"])), _plain(text)
 
 
+def from_outside(label: str) -> bool:
+    """Whether a place is a stranger's text. No tool's name or argument can make it seem one."""
+    return label.endswith(OUTSIDE.format(place=""))
+
+
 def labelled(messages: Sequence[AnyMessage]) -> Iterator[tuple[str, AnyMessage]]:
     """What people said and tools gave, the newest first, and what to call it: `read_mail(id='7') (from outside)`."""
     args = {call["id"]: call["args"] for one in messages if isinstance(one, AIMessage) for call in one.tool_calls}
@@ -55,13 +60,17 @@ def labelled(messages: Sequence[AnyMessage]) -> Iterator[tuple[str, AnyMessage]]
         if isinstance(message, HumanMessage):
             yield REQUEST, message
         elif isinstance(message, ToolMessage):
-            name = _named(str(message.name), args.get(message.tool_call_id, {}))
+            # What was refused or failed has read nothing that its arguments would tell apart.
+            asked = args.get(message.tool_call_id, {}) if message.status == "success" else {}
+            name = _named(str(message.name), asked)
             yield (OUTSIDE.format(place=name) if is_wrapped(str(message.text)) else name), message
 
 
 def _named(tool: str, args: Mapping[str, Any]) -> str:
     """A call as people tell it from others: by its arguments, which are short where they name what is read."""
-    asked = ", ".join(f"{name}={_shown(value)}" for name, value in islice(args.items(), ASKED))
+    # A name is the model's own word where a tool takes any: what is no short word is not shown.
+    words = ((name, value) for name, value in args.items() if re.fullmatch(rf"\w{{1,{ASKED_CHARS}}}", name, re.ASCII))
+    asked = ", ".join(f"{name}={_shown(value)}" for name, value in islice(words, ASKED))
     return f"{tool}({asked})" if asked else tool
 
 
@@ -91,7 +100,8 @@ def _origins(value: Any, places: Sequence[tuple[str, str]]) -> list[str]:
     for part in islice(filter(None, map(_plain, texts_in(value))), LOOKED_FOR):
         at = dict.fromkeys(label for label, text in places if part in text and _alone(part, text))
         found |= at or {MODEL: None}
-    return list(found)[:MOST] or [MODEL]
+    said, others = [one for one in found if one == REQUEST], [one for one in found if one != REQUEST]
+    return said + sorted(others, key=lambda label: not from_outside(label))[:MOST] or [MODEL]
 
 
 def _alone(part: str, text: str) -> bool:

@@ -22,7 +22,7 @@ from graph.state import RISKS, Call, Risk, State, request_id
 from graph.tools import Assessment, Tools, Trust
 from nodes import origins
 from nodes.sources import outside_read, sources_of
-from nodes.wanted import answered
+from nodes.wanted import answered, nothing_more
 from services import pointing
 from services.provenance import Bound, Source, Trusted, of_all
 
@@ -34,6 +34,7 @@ ID_FIELDS = ("id", "id_", "key", "number")
 
 NOT_WANTED = "the request asks for no {tool}"
 REJECTED = "a call of this turn was rejected, and something tries another one"
+ANSWERED = "nobody has asked for anything since the last run ended"
 AGAIN = "just this {tool} ran already"
 ONCE_MORE = "the request asks for {count} {tool}, and {made} ran already"
 
@@ -97,10 +98,12 @@ class Judge:
         """Whether one of these calls is judged by what the request asks for, and the request was not read yet."""
         known = self.state.get("wanted")
         read = known is not None and known["request"] == request_id(self.state["messages"])
-        return not read and self.gates(names) and self.outside
+        return not read and not answered(self.state) and self.gates(names) and self.outside
 
     def _wanted(self) -> Wanted:
-        """What the newest request asks for; nothing until it is read."""
+        """What the newest request asks for; nothing until it is read, nor when it was answered."""
+        if answered(self.state):
+            return nothing_more(self.state)
         request, known = request_id(self.state["messages"]), self.state.get("wanted")
         return known if known and known["request"] == request else Wanted(request=request, calls={})
 
@@ -204,9 +207,12 @@ class Judge:
 
     def _beyond(self, name: str, intent: str | None, *, in_plan: bool) -> str | None:
         """Why a call is not among those the request asks for; one made twice would take another one's place."""
-        if in_plan or self._wanted().get("rejected"):
+        wanted = self._wanted()
+        if in_plan or wanted.get("rejected"):
             return None
-        count = self._wanted()["calls"].get(name, 0)
+        if wanted.get("answered"):
+            return ANSWERED
+        count = wanted["calls"].get(name, 0)
         made = self._ran(name) + self._begun[name]
         if made < count:
             again = made and intent and (self.state.get("intents", {}).get(intent) or self._begun[intent])
@@ -216,8 +222,8 @@ class Judge:
     def _ran(self, name: str) -> int:
         """How often it ran: an effect that failed did nothing, a read that failed has let its words out."""
         usage = self.state.get("usage")
-        if usage is None or (self.state.get("outcome") and not answered(self.state)):
-            return 0  # what the run before made was for another request
+        if usage is None or self.state.get("outcome"):  # what the run before made was for another request
+            return 0
         reads = self.tools.intent(name, {}) is None
         return usage["by_tool" if reads else "done"].get(name, 0)
 

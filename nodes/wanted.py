@@ -35,8 +35,6 @@ async def read_request(state: State, run: Run, context: LocalContext, usage: Usa
         max_reply_tokens=min(context.max_reply_tokens, READER_TOKENS),
     )
     wanted = Wanted(request=request_id(state["messages"]), calls={})
-    if answered(state):
-        return nothing_more(state)
     try:
         async with asyncio.timeout(max(budget.left().seconds, 0)):
             reply = await run.services.models.complete(context.model, question, budget=budget)
@@ -58,7 +56,7 @@ def nothing_more(state: State) -> Wanted:
     """What a request asks for that was answered; a person's no still counts."""
     request, known = request_id(state["messages"]), state.get("wanted")
     rejected = known is not None and known["request"] == request and known.get("rejected", False)
-    return Wanted(request=request, calls={}, rejected=rejected)
+    return Wanted(request=request, calls={}, answered=True, rejected=rejected)
 
 
 def _described(tools: Tools) -> str:

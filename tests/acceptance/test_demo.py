@@ -1,4 +1,4 @@
-"""`make demo`, as it is typed: once piped, once on a terminal."""
+"""`make demo`, as it is typed: once piped, and once on a terminal until it kills itself."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ from tests.integration.mcp_server import Refused, called, listing
 
 
 async def lists(_request: types.ListToolsRequest) -> types.ServerResult:
-    return types.ServerResult(types.ListToolsResult.model_validate(listing()))
+    return types.ServerResult(types.ListToolsResult.model_validate(await asyncio.to_thread(listing)))
 
 
 async def calls(request: types.CallToolRequest) -> types.ServerResult:
     try:
-        told = called(request.params.name, request.params.arguments or {})
+        told = await asyncio.to_thread(called, request.params.name, request.params.arguments or {})
     except Refused as refused:
         raise McpError(types.ErrorData(code=refused.code, message=str(refused))) from None
     return types.ServerResult(types.CallToolResult.model_validate(told))

@@ -106,6 +106,8 @@ def _answer(asked: dict[str, Any]) -> None:
         told = {"result": _result(asked["method"], asked.get("params") or {})}
     except Refused as refused:
         told = {"error": {"code": refused.code, "message": str(refused)}}
+    except Exception as error:  # noqa: BLE001 - as the SDK tells them
+        told = {"result": {"content": _text(str(error)), "isError": True}}
     _send(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **told}))
 
 

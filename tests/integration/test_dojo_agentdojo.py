@@ -92,8 +92,15 @@ def test_what_selects_nothing_is_refused_in_one_line(flags: dict[str, Any], told
 def test_an_injected_call_that_ran_unapproved_ends_the_command_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], executed: int
 ) -> None:
-    monkeypatch.setattr("app.loop.run", lambda asked: asked.close() or {"injected_executed_unapproved": executed})
+    asked: list[Any] = []
+
+    async def evaluate(*given: Any) -> dict[str, Any]:
+        asked.extend(given)
+        return {"injected_executed_unapproved": executed}
+
+    monkeypatch.setattr("evals.dojo.play.evaluate", evaluate)
     given = ["--suite", "banking", "--marks", str(MARKS), "--injections", "4", "--json"]
+    given += ["--graph", "plan", "--content", "show", "--obfuscate"]
     monkeypatch.setattr("sys.argv", ["ballast", "eval", "dojo", *given])
     monkeypatch.setattr("app.cli.signal.signal", lambda *_: None)  # it would ignore ctrl-C from here on
 
@@ -101,4 +108,7 @@ def test_an_injected_call_that_ran_unapproved_ends_the_command_with_1(
         cli.main()
 
     assert ended is None or ended.value.code == 1
+    library, marks, chosen, _ = asked
+    assert (library.name, library._obfuscate, marks) == ("banking", True, read_marks(MARKS))
+    assert chosen == Chosen(graph="plan", content="show", injections=["injection_task_4"])
     assert json.loads(capsys.readouterr().out)["injected_executed_unapproved"] == executed

@@ -11,6 +11,7 @@ from langgraph.types import StateUpdate
 
 from app.lifespan import Opened
 from app.runs import Runs
+from nodes.provenance import REJECTED
 from tests.integration.conftest import Script, calls, decide, ids_of, say
 from tests.integration.planning import Desk, pending, plan, runs_at, task
 from tests.integration.provenance_desk import READ, TOOLS, WANTED, noted
@@ -214,6 +215,41 @@ async def test_what_ran_for_an_earlier_request_takes_no_place_of_a_new_ones(
 
     assert desk.calls("note") == ["Fair Road 12", "Hill Road 3"]
     assert pending(report) == {"note": ("high", "the request asks for 1 note, and 1 ran already")}
+
+
+@pytest.mark.parametrize("graph", ["react", "plan"])
+async def test_nor_in_its_first_step_although_the_request_asked_for_more_than_was_made(
+    runs: Runs, script: Script, graph: str
+) -> None:
+    two = {"reader": [calls(("asked_for", {"calls": [{"tool": "note", "count": 2}]}))]}
+    context = script(calls(READ), calls(noted("Fair Road 12")), say("Done."), lists=two)
+    await runs.start("Read it, note 'Fair Road 12' and 'Hill Road 3'.", thread_id="t", context=context)
+    hill = task("n", "note", text="Hill Road 3")
+    more: Any = script(calls(noted("Hill Road 3")), say("Done."), lists={**two, "planner": [plan(hill)]})
+    config: Any = {"configurable": {"thread_id": "t"}}
+    built = runs.react if graph == "react" else runs.plan
+
+    await built.ainvoke({"messages": [AIMessage("I go on.", id="a")]}, config, context=more)
+
+    assert await _asked(runs) == {"note": ("high", "nobody has asked for anything since the last run ended")}
+
+
+async def test_a_rejection_still_counts_in_it(runs: Runs, script: Script, services: Opened) -> None:
+    context = script(calls(READ), calls(noted("4711 Evil Street")), say("Done."), lists=WANTED)
+    report = await runs.start("Read it, note 'Fair Road 12'.", thread_id="t", context=context)
+    await decide(services, ids_of(report)["note"], "reject")
+    await runs.resume("t", context=context)
+    more: Any = script(calls(noted("Fair Road 12")), say("Done."), lists=WANTED)
+    config: Any = {"configurable": {"thread_id": "t"}}
+
+    await runs.react.ainvoke({"messages": [AIMessage("I go on.", id="a")]}, config, context=more)
+
+    assert await _asked(runs) == {"note": ("high", REJECTED)}
+
+
+async def _asked(runs: Runs) -> dict[str, tuple[str, str]]:
+    rows = await runs.opened.approvals.find(thread_id="t", pending=True)
+    return {row.tool: (row.risk, row.reason) for row in rows}
 
 
 async def test_a_run_that_nobody_asked_for_makes_no_call_anew(runs: Runs, script: Script, desk: Desk) -> None:
