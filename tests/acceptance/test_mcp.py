@@ -29,6 +29,7 @@ def _check(ballast: Ballast, path: str) -> str:
     return str(row["status"])
 
 
+@pytest.mark.long
 def test_a_server_is_looked_at_approved_used_changed_and_approved_again(
     ballast: Ballast, tmp_path: Path, script: Script
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_worker_tells_again_after_trouble_and_no_secret_is_in_its_log(
     assert not any(secret in said for secret in (IN_ADDRESS, SECRET, KEY.decode()))
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_it_tells_is_made_good_by_another(
     ballast: Ballast, start: Start, script: Script, environment: dict[str, str]
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_worker_killed_while_it_tells_is_made_good_by_another(
     assert [post.id for post in receiver.posts] == [approval, approval]
 
 
+@pytest.mark.long
 def test_receivers_that_hang_delay_no_timer(
     ballast: Ballast, start: Start, script: Script, environment: dict[str, str]
 ) -> None:
@@ -117,6 +119,7 @@ def test_receivers_that_hang_delay_no_timer(
     assert timedelta(0) <= late < timedelta(seconds=5)
 
 
+@pytest.mark.long
 def test_a_worker_that_is_told_of_no_receiver_leaves_it_to_one_that_is(
     ballast: Ballast, start: Start, script: Script, environment: dict[str, str]
 ) -> None:

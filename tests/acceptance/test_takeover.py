@@ -16,6 +16,7 @@ UPDATE checkpoints SET metadata = jsonb_set(metadata, '{ballast_state}', '99') W
 """
 
 
+@pytest.mark.long
 def test_a_process_that_comes_back_writes_nothing_more(
     ballast: Ballast, start: Start, script: Script, database_url: str
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_decision_made_elsewhere_is_gone_on_with(
     assert [one["state"] for one in _json(ballast("effects", "t", "--json"))] == ["done"]
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_the_middle_loses_nothing_and_sends_nothing_twice(
     ballast: Ballast, start: Start, script: Script, environment: dict[str, str]
 ) -> None:

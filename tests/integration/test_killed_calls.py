@@ -34,6 +34,7 @@ async def _killed_in_a_call(database_url: str, told: dict[str, Any]) -> bool:
     return True
 
 
+@pytest.mark.long
 async def test_a_call_whose_process_is_killed_again_and_again_ends_the_run_rather_than_spend_for_ever(
     database_url: str, tmp_path: Path, script: Script, pool: Pool
 ) -> None:

@@ -110,6 +110,7 @@ def test_what_was_not_paid_before_the_kill_is_paid_once_under_the_same_key(pay: 
     assert bank.asked == [effect["key"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "ended"),
     [("done", ("done", "done", 1)), ("retry", ("retried", "done", 2)), ("abandon", ("abandoned", "failed", 1))],
@@ -132,6 +133,7 @@ def test_without_a_check_a_person_is_asked_and_decides(
     assert set(bank.asked) == {effect["key"]}
 
 
+@pytest.mark.long
 def test_a_killed_retry_is_asked_about_again(pay: Payer, bank: Bank) -> None:
     pay("start", "blind", "die")
     pay("resume", "blind")

@@ -61,6 +61,7 @@ def _check(services: Opened, played: Played, share: float) -> None:
     assert second <= 1.25 * first, (first, second)
 
 
+@pytest.mark.long
 async def test_what_is_pinned_stands_word_for_word_and_the_rest_is_found_again(
     services: Opened, script: Script, workspace: Path
 ) -> None:
