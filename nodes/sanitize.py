@@ -16,7 +16,7 @@ from nodes.extracting import Extractor, extractor_at
 from nodes.guarding import guarding_at
 from nodes.openable import WHOLE
 from nodes.together import all_ended
-from services.cleaning import READ_CHARS, clean, suspicious, wrapped
+from services.cleaning import READ_CHARS, clean_and_search, wrapped
 
 CLEANING_SECONDS = 10.0
 """Longest wait for one text. Cleaning takes a fraction of a second; what takes longer does not reach the model."""
@@ -97,5 +97,4 @@ async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _read(raw: str) -> tuple[str, list[tuple[str, str]]]:
-    text = clean(raw, max_chars=READ_CHARS)  # `compress_history` cuts it, by what is asked
-    return text, list(suspicious(raw, text))
+    return clean_and_search(raw, max_chars=READ_CHARS)  # `compress_history` cuts it, by what is asked

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from services.invisible import count_invisible, without_invisible
-from services.visible_html import looks_like_html, read_html
+from services.visible_html import Page, looks_like_html, read_html
 
 MAX_CHARS = 20_000
 """Longest text handed to the model, in characters."""
@@ -66,20 +67,68 @@ RULES: dict[str, re.Pattern[str]] = {
 }
 """What orders to an agent look like, by name. Every gap has a bound: the search stays linear in the text."""
 
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "override": (
+        ("ignore", "disregard", "forget", "override"),
+        ("instruction", "prompt", "rule", "direction", "context"),
+    ),
+    "role": (
+        ("system", "assistant", "developer", "im_start", "you are now", "new instruction", "act as a", "act as the"),
+    ),
+    "addressed_to_agent": (
+        ("ai", "llm", "assistant", "agent", "language model", "chatbot"),
+        ("must", "should", "shall", "need to", "has to", "please", "required to", "important", "attention", "note"),
+    ),
+    "secrecy": (
+        ("do not", "don't", "never", "without"),
+        ("tell", "mention", "inform", "reveal", "notify", "alert", "asking"),
+        ("user", "anyone", "human", "person", "owner", "them"),
+    ),
+    "tool_call": (("tool", "function", "send_", "pay_invoice", "place_order", "delete_records", "write_file"),),
+}
+"""Of each group a rule needs one: most texts are without, and to find that out takes a hundredth of the time."""
+
+_CASELESS = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k"})
+"""Letters that `re.IGNORECASE` takes for ASCII ones, and that `lower` leaves others."""
+
 
 def clean(raw: str, *, max_chars: int = MAX_CHARS) -> str:
     """Take out hidden markup and invisible characters; defuse our delimiter; cut to `max_chars`, and say so."""
-    text = without_invisible(_read(raw))
-    if looks_like_html(text):
-        text = without_invisible(_one_line_end(read_html(text).shown))
+    return _cleaned(_looked_at(raw), max_chars)
+
+
+def clean_and_search(raw: str, *, max_chars: int) -> tuple[str, list[tuple[str, str]]]:
+    """What `clean` gives, and what is `suspicious` in it: markup is read once for both."""
+    looked = _looked_at(raw)
+    text = _cleaned(looked, max_chars)
+    return text, list(_found(looked, text))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Looked:
+    """A raw text as both readers of it need it."""
+
+    chars: int
+    """Of all of it."""
+    read: str
+    """What of it is read at all."""
+    text: str
+    """The same without invisible characters."""
+    page: Page | None
+
+
+def _looked_at(raw: str) -> _Looked:
+    read = _one_line_end(raw[:READ_CHARS])
+    text = without_invisible(read)
+    return _Looked(chars=len(raw), read=read, text=text, page=read_html(text) if looks_like_html(text) else None)
+
+
+def _cleaned(looked: _Looked, max_chars: int) -> str:
+    text = without_invisible(_one_line_end(looked.page.shown)) if looked.page else looked.text
     lines = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     text = defused(re.sub(r"\n{3,}", "\n\n", lines).strip())
-    more = max(0, len(text) - max_chars) + max(0, len(raw) - READ_CHARS)
+    more = max(0, len(text) - max_chars) + max(0, looked.chars - READ_CHARS)
     return f"{text[:max_chars]}\n[cut: {more} more characters]" if more else text
-
-
-def _read(raw: str) -> str:
-    return _one_line_end(raw[:READ_CHARS])
 
 
 def _one_line_end(text: str) -> str:
@@ -108,19 +157,26 @@ def suspicious(raw: str, cleaned: str) -> Iterator[tuple[str, str]]:
     Yields:
         (rule, excerpt) with an excerpt of at most 120 characters; a rule of RULES, or `hidden_text`.
     """
-    read = _read(raw)
-    text = without_invisible(read)
-    page = read_html(text) if looks_like_html(text) else None
-    concealed = page.concealed if page else ()
-    places = (text, cleaned, without_invisible(" ".join(concealed)))
+    yield from _found(_looked_at(raw), cleaned)
+
+
+def _found(looked: _Looked, cleaned: str) -> Iterator[tuple[str, str]]:
+    page, concealed = looked.page, looked.page.concealed if looked.page else ()
+    places = (looked.text, cleaned, without_invisible(" ".join(concealed)))
+    lowered = [one.translate(_CASELESS).lower() for one in places]
     for rule, pattern in RULES.items():
-        if found := next(filter(None, map(pattern.search, places)), None):
+        likely = (place for place, lower in zip(places, lowered, strict=True) if _may_fire(rule, lower))
+        if found := next(filter(None, map(pattern.search, likely)), None):
             yield rule, " ".join(found.group().split())[:120]
-    invisible = count_invisible(read) + (count_invisible(page.shown) if page else 0)
+    invisible = count_invisible(looked.read) + (count_invisible(page.shown) if page else 0)
     if invisible > STRAY_INVISIBLE:
         yield "hidden_text", f"{invisible} invisible characters"
     elif any(len(words.split()) > MARKER_WORDS for words in concealed):
         yield "hidden_text", "markup that is not shown"
+
+
+def _may_fire(rule: str, lower: str) -> bool:
+    return all(any(word in lower for word in group) for group in _NEEDED[rule])
 
 
 def wrapped(text: str, *, source: str, warnings: list[str], handle: str | None = None) -> str:

@@ -107,9 +107,12 @@ class _Reader:
 
 
 def _hides(node: etree._Element) -> bool:
+    if node.tag in _NEVER_SHOWN:
+        return True
+    if not (attributes := node.attrib):
+        return False
     return (
-        node.tag in _NEVER_SHOWN
-        or "hidden" in node.attrib
-        or (node.get("aria-hidden") or "").strip().lower() == "true"
-        or _HIDING_STYLE.search(_CSS_COMMENT.sub("", node.get("style") or "")) is not None
+        "hidden" in attributes
+        or attributes.get("aria-hidden", "").strip().lower() == "true"
+        or _HIDING_STYLE.search(_CSS_COMMENT.sub("", attributes.get("style", ""))) is not None
     )

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cleaning import MAX_CHARS, READ_CHARS, clean, defused, suspicious, wrapped
+from services.cleaning import MAX_CHARS, READ_CHARS, RULES, clean, defused, suspicious, wrapped
 from services.invisible import without_invisible
 from services.visible_html import looks_like_html
 from tools import attempt
@@ -295,3 +296,22 @@ def test_of_any_text_what_is_left_is_short_visible_and_without_delimiter(text: s
 def test_plain_text_stays_but_for_blank_space(text: str) -> None:
     if not looks_like_html(text):
         assert clean(text).split() == text.split()
+
+
+PIECES = (
+    *("ignore", "forget", "override", "previous", "all", "instructions", "rules", "system", "note", ":", "\n", " "),
+    *("<|im_start|>", "you are now", "new system instruction", "act as an ", "act as the ", "AI", "agents", "must"),
+    *("need to", "important", "do not", "don't", "tell", "notify", "asking", "user", "them", "call", "the tool"),
+    *("function", "send_email", "pay_invoice", "\u0130gnore", "\u0131gnore", "in\u017ftruction\u017f", "\u212anow"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9), st.sampled_from(["", " "]), st.sampled_from([str, str.upper]))
+def test_a_text_in_which_a_rule_fires_has_the_words_that_are_looked_for_first(
+    pieces: list[str], between: str, spelt: Callable[[str], str]
+) -> None:
+    text = spelt(between.join(pieces))
+
+    fired = {rule for rule, pattern in RULES.items() if pattern.search(text)}
+
+    assert fired == {rule for rule, _ in suspicious(text, text)} - {"hidden_text"}
