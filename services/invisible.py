@@ -36,6 +36,8 @@ def count_invisible(text: str) -> int:
     Ordinary is one selector behind an emoji, the joiners inside an emoji or a word: they are taken out all the
     same, but a text full of them is no reason for a warning.
     """
+    if without_invisible(text) is text:  # as most texts are
+        return 0
     ordinary = _ORDINARY.sub("", text)
     return len(ordinary) - len(without_invisible(ordinary))
 
