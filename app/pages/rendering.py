@@ -19,6 +19,7 @@ from app.pages.plan import estimate_in_words
 from app.pages.readable import as_json, readable, words
 from app.plan_view import WORDS
 from app.visible import pieces, visible
+from nodes.origins import from_outside
 
 CUT_CHARS, CUT_LINES = 1_200, 24
 """What is shown of a long value before it is asked for whole."""
@@ -45,6 +46,7 @@ class Pages:
         self._environment = Environment(
             loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
+        self._environment.tests["from_outside"] = from_outside
         self._environment.filters |= {
             "shown": shown,
             "plain": visible,

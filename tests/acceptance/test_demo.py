@@ -15,6 +15,8 @@ import pytest
 
 from tests.acceptance.conftest import ROOT, Ballast
 
+pytestmark = pytest.mark.long
+
 DEMO = [sys.executable, "-m", "app.demo"]
 
 
@@ -24,7 +26,6 @@ def demo_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, s
     return kept | {"BALLAST_HOME": str(tmp_path / "home")}
 
 
-@pytest.mark.long
 def test_the_demo_kills_itself_goes_on_in_another_process_and_ends_with_its_effects(
     demo_environment: dict[str, str], ballast: Ballast
 ) -> None:
@@ -63,7 +64,6 @@ def _goes_on_where_it_worked(environment: dict[str, str], told: str) -> None:
     assert len(list((Path(environment["BALLAST_HOME"]) / "demo" / thread / "office/outbox/new").iterdir())) == 1
 
 
-@pytest.mark.long
 def test_on_a_terminal_it_is_coloured(demo_environment: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(

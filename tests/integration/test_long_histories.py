@@ -21,6 +21,8 @@ from tests.integration.conftest import Script
 from tests.integration.long_history import DECISIONS, ITERATIONS, REQUEST, Needle, Played, needles, play
 from tests.integration.tools_bench import a_call
 
+pytestmark = pytest.mark.long
+
 WINDOW, SHARE = 32_000, 0.5
 UNBOUNDED = 100_000_000
 
@@ -31,7 +33,6 @@ def untrusted() -> str:
     return "marked"
 
 
-@pytest.mark.long
 async def test_by_default_a_history_takes_a_quarter_of_one_that_is_never_folded_and_grows_evenly(
     services: Opened, script: Script, workspace: Path
 ) -> None:
@@ -43,7 +44,6 @@ async def test_by_default_a_history_takes_a_quarter_of_one_that_is_never_folded_
     assert folded.report["usage"]["prompt_tokens"] <= 0.25 * whole.report["usage"]["prompt_tokens"]
 
 
-@pytest.mark.long
 async def test_so_it_does_by_count(services: Opened, script: Script, workspace: Path) -> None:
     _check(services, await play(services, script, workspace, keep_tool_results=5), FOLD_SHARE * MOST_TOKENS)
 
@@ -61,7 +61,6 @@ def _check(services: Opened, played: Played, share: float) -> None:
     assert second <= 1.25 * first, (first, second)
 
 
-@pytest.mark.long
 async def test_what_is_pinned_stands_word_for_word_and_the_rest_is_found_again(
     services: Opened, script: Script, workspace: Path
 ) -> None:

@@ -15,6 +15,7 @@ from services.policy import Policy
 from services.settings import load
 from tests.integration.conftest import Script, calls, decide, ids_of, say
 from tests.integration.planning import Desk, pending, plan, task
+from tests.integration.provenance_desk import visit
 from tests.integration.recording import with_parts
 from tools.base import tool
 from tools.execute import Executor
@@ -40,16 +41,6 @@ async def tell(who: list[str], amount: int | None = None) -> str:
         amount: How often.
     """
     return f"told {who} {amount}"
-
-
-@tool(risk="low", untrusted_output=True, idempotent=True, exits=True)
-async def visit(url: str) -> str:
-    """Read a page.
-
-    Args:
-        url: Where.
-    """
-    return f"page at {url}"
 
 
 @pytest.fixture
