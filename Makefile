@@ -26,7 +26,6 @@ test-long: .venv/ready  ## What takes minutes: kills at every write, chaos, each
 
 test-plans: export PLANS = 1000
 test-plans: export KILLED_PLANS = 40
-test-plans: export KILL_EVERY = 1
 test-plans: .venv/ready  ## 1,000 random plans, killed, stopped and decided at random, and 40 by SIGKILL: some minutes
 	$(BIN)/pytest -s tests/integration/test_random_plans.py tests/integration/test_plan_killed.py
 
