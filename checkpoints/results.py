@@ -44,6 +44,9 @@ SELECT tool, type, blob FROM results JOIN listed USING (handle)
 WHERE thread_id = %(thread_id)s AND so_far <= %(chars)s ORDER BY place DESC
 """
 
+AT_ONCE_CHARS = 100_000
+"""Most that is packed on the event loop, in a ms or two; more in a thread."""
+
 MOST_ROWS, MOST_CHARS = 2_000, 10_000_000
 """What is read of a thread at a time: as many results as `graph.facts.KEPT` lets a state name, and these characters."""
 
@@ -69,7 +72,8 @@ class PostgresResults:
         """See `graph.results.Results.keep`."""
         if not wholes:
             return True
-        columns = await asyncio.to_thread(self._columns, wholes)
+        long = sum(len(whole.text) for whole in wholes) > AT_ONCE_CHARS
+        columns = await asyncio.to_thread(self._columns, wholes) if long else self._columns(wholes)
         async with self._pool.connection() as connection:
             row = await (await connection.execute(KEEP, {**columns, "thread_id": thread_id, "claim": claim})).fetchone()
         if row is None or not row["held"]:

@@ -17,6 +17,7 @@ from graph.state import RawResult, State
 from nodes import faults, prompts
 from nodes.folding import OPENS
 from nodes.guarding import Guarding
+from services.aside import aside
 from services.cleaning import defused, wrapped
 from services.extraction import extract_in, form_of
 from services.invisible import without_invisible
@@ -80,7 +81,7 @@ class Extractor:
         schema = self.run.services.tools.trust(raw["tool"]).extract
         if not text:
             return text
-        made = await asyncio.to_thread(schema.read, text) or await self._asked(raw, text, schema, number)
+        made = await aside(schema.read, text) or await self._asked(raw, text, schema, number)
         return made if isinstance(made, str) else defused(without_invisible(made.shown()))
 
     async def _asked(self, raw: RawResult, text: str, schema: type[Extract], number: int) -> Extract | str:

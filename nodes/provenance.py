@@ -160,7 +160,7 @@ class Judge:
                     yield Origin(kind="field", tool=call["name"], text=value)
         if trust.gated:
             yield from _ids(call["name"], records[0] if len(records) == 1 else {})
-        elif self._asked_by_us(call["args"]):
+        elif records and self._asked_by_us(call["args"]):
             meant = pointing.meant(records, call["args"]) or {}
             yield from _ids(call["name"], meant)
             for name, whole in pointing.taken(meant, call["args"], self._said()):

@@ -16,6 +16,7 @@ from nodes.extracting import Extractor, extractor_at
 from nodes.guarding import guarding_at
 from nodes.openable import WHOLE
 from nodes.together import all_ended
+from services.aside import aside
 from services.cleaning import READ_CHARS, clean_and_search, wrapped
 
 CLEANING_SECONDS = 10.0
@@ -86,10 +87,10 @@ async def sanitized(raw: RawResult, extractor: Extractor, *, derived: bool = Fal
 
 
 async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:
-    """The cleaned text and what was seen in it, read in a thread: the other runs of this process go on."""
+    """The cleaned text and what was seen in it."""
     try:
         async with asyncio.timeout(CLEANING_SECONDS):
-            return await asyncio.to_thread(_read, raw)
+            return await aside(_read, raw)
     except TimeoutError:
         return WITHHELD, [(NOT_CLEANED, f"{len(raw)} characters, not cleaned within {CLEANING_SECONDS:g} s")]
     except Exception as error:  # noqa: BLE001 - text from outside may break a parser in any way: it stays outside

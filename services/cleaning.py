@@ -30,7 +30,8 @@ MARKER_WORDS = 2
 _WRAPPED = re.compile(
     r'<untrusted source="[^"\n]*"(?: handle="[^"\n]*")?>\n(?:Warning: [^\n]*\n)?(.*)\n</untrusted>', re.DOTALL
 )
-_LINE_END = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
+_BLANK_LINES = re.compile("\n\n\n+")
+_LINE_ENDS = ("\r\n", "\r", "\v", "\f", "\x85", "\u2028", "\u2029")
 _NO_BRACKET = "\u2039"
 # Whatever stands between the letters: a model may read a disfigured delimiter as ours.
 _NAME = "".join(rf"[^\w<{_NO_BRACKET}]*+{letter}" for letter in "untrusted")
@@ -126,18 +127,20 @@ def _looked_at(raw: str) -> _Looked:
 def _cleaned(looked: _Looked, max_chars: int) -> str:
     text = without_invisible(_one_line_end(looked.page.shown)) if looked.page else looked.text
     lines = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
-    text = defused(re.sub(r"\n{3,}", "\n\n", lines).strip())
+    text = defused(_BLANK_LINES.sub("\n\n", lines).strip())
     more = max(0, len(text) - max_chars) + max(0, looked.chars - READ_CHARS)
     return f"{text[:max_chars]}\n[cut: {more} more characters]" if more else text
 
 
 def _one_line_end(text: str) -> str:
-    return _LINE_END.sub("\n", text)
+    for end in _LINE_ENDS:
+        text = text.replace(end, "\n")
+    return text
 
 
 def defused(text: str) -> str:
     """The text without our delimiter, in any spelling: it can't end the block it is shown in."""
-    plain = text.translate({ord(char): _plain(char) for char in set(text)})
+    plain = text if text.isascii() else text.translate({ord(char): _plain(char) for char in set(text)})
     kept, at = [], 0
     for bracket in _DELIMITER.finditer(plain):
         kept += [text[at : bracket.start()], _NO_BRACKET]

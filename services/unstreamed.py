@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from langchain_core.runnables.config import ensure_config, merge_configs, var_child_runnable_config
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.constants import TAG_NOSTREAM
 
 
@@ -16,7 +16,7 @@ def unstreamed() -> Iterator[None]:
     if known is None:  # in no graph: nobody follows
         yield
         return
-    token = var_child_runnable_config.set(merge_configs(ensure_config(known), {"tags": [TAG_NOSTREAM]}))
+    token = var_child_runnable_config.set({**known, "tags": [*(known.get("tags") or ()), TAG_NOSTREAM]})
     try:
         yield
     finally:

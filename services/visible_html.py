@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -30,7 +31,6 @@ _NEVER_SHOWN = frozenset(
 _LINES = frozenset(
     ("address", "article", "aside", "blockquote", "dd", "div", "dl", "dt", "figure", "footer", "form", "header", "hr")
 ) | {"h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "nav", "ol", "p", "pre", "section", "table", "title", "tr", "ul"}
-TOO_DEEP = "[the rest is nested too deep to be read]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,46 +50,58 @@ def looks_like_html(text: str) -> bool:
 
 def read_html(markup: str) -> Page:
     """Part what a browser would show from what it would not. Broken markup may hide more than in a browser."""
-    parser = etree.HTMLParser(encoding="utf-8", no_network=True)
-    text = _NO_TAG.sub("&lt;", _CDATA.sub("", markup))
-    ended = text.rfind(">") + 1  # behind the last bracket no tag comes to its end
-    root = etree.fromstring(f"<html>{text[:ended]}{_NO_COMMENT.sub('&lt;', text[ended:])}".encode(), parser)
     reader = _Reader()
-    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
-        reader.take(event, node)
-    if any("depth" in entry.message.lower() for entry in parser.error_log):
-        reader.shown.append(f"\n{TOO_DEEP}")
-    return Page(shown="".join(reader.shown), concealed=tuple(reader.concealed))
+    parser = etree.HTMLParser(encoding="utf-8", no_network=True, target=reader)  # type: ignore[arg-type]  # it gives str, its stubs also bytes
+    if "<![" in markup or "]]>" in markup:  # hardly any has them, and `re` looks for them ten times as long
+        markup = _CDATA.sub("", markup)
+    text = _NO_TAG.sub("&lt;", markup)
+    ended = text.rfind(">") + 1  # behind the last bracket no tag comes to its end
+    etree.fromstring(f"<html>{text[:ended]}{_NO_COMMENT.sub('&lt;', text[ended:])}".encode(), parser)
+    return Page(shown="".join(reader.shown), concealed=tuple(map("".join, reader.concealed)))
 
 
 @dataclass(kw_only=True)
 class _Reader:
     shown: list[str] = field(default_factory=list)
-    concealed: list[str] = field(default_factory=list)
+    concealed: list[list[str]] = field(default_factory=list)
+    """Each in parts: text comes in pieces."""
     hidden: list[bool] = field(default_factory=list)
     """For each open element inside a hidden one, the outermost first: whether its words are reported."""
 
-    def take(self, event: str, node: etree._Element) -> None:
-        """One step of a walk through the tree."""
-        if event in {"comment", "pi"}:
-            self.concealed.append(node.text or "")
-            self._say(node.tail)
-            return
-        name = str(node.tag)
-        if event == "start":
-            if self.hidden or _hides(node):
-                self.hidden.append(self.hidden[0] if self.hidden else name not in _NEVER_SHOWN)
-                if len(self.hidden) == 1 and self.hidden[0]:
-                    self.concealed.append("")
-            else:
-                self._part(name)
-            self._say(node.text)
-            return
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """An element begins."""
+        if self.hidden or _hides(name, attributes):
+            self.hidden.append(self.hidden[0] if self.hidden else name not in _NEVER_SHOWN)
+            if len(self.hidden) == 1 and self.hidden[0]:
+                self.concealed.append([])
+        else:
+            self._part(name)
+
+    def end(self, name: str) -> None:
+        """It comes to its end."""
         if self.hidden:
             self.hidden.pop()
         else:
             self._part(name)
-        self._say(node.tail)
+
+    def data(self, text: str) -> None:
+        """Words."""
+        if not self.hidden:
+            self.shown.append(text)
+        elif self.hidden[0]:
+            self.concealed[-1].append(text)
+
+    def comment(self, text: str) -> None:
+        """A comment."""
+        self.concealed.append([text])
+
+    def pi(self, target: str, text: str | None) -> None:
+        """A processing instruction."""
+        del target
+        self.concealed.append([text or ""])
+
+    def close(self) -> None:
+        """The end."""
 
     def _part(self, name: str) -> None:
         if name == "br" or (name in _LINES and self.shown and not self.shown[-1].endswith("\n")):
@@ -97,19 +109,11 @@ class _Reader:
         elif name in {"td", "th"} and self.shown and not self.shown[-1].endswith(("\n", "\t")):
             self.shown.append("\t")
 
-    def _say(self, text: str | None) -> None:
-        if not text:
-            return
-        if not self.hidden:
-            self.shown.append(text)
-        elif self.hidden[0]:
-            self.concealed[-1] += text
 
-
-def _hides(node: etree._Element) -> bool:
-    if node.tag in _NEVER_SHOWN:
+def _hides(name: str, attributes: Mapping[str, str]) -> bool:
+    if name in _NEVER_SHOWN:
         return True
-    if not (attributes := node.attrib):
+    if not attributes:
         return False
     return (
         "hidden" in attributes
