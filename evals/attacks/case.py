@@ -6,11 +6,13 @@ What a person asked for may happen. Whatever else has an effect in the end: the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from evals.dojo.world import Made
+from graph.plan import SUBTASK
 from services.plan_reader import PLAN
 
 Graph = Literal["react", "plan"]
@@ -103,6 +105,13 @@ class Turn(_Part):
     """The planner's plans; without them, a first plan of what comes before the attacker's calls, and one of those."""
     subtasks: dict[str, tuple[Calls | Say, ...]] = Field(default_factory=dict)
 
+    def tools(self) -> set[str]:
+        """All that it names: of effects that are wanted, of calls, and of tasks."""
+        replies = chain(self.replies, *self.subtasks.values())
+        calls = [*self.wanted, *(call for one in replies if isinstance(one, Calls) for call in one.calls)]
+        tasks = {str(task.get("tool", SUBTASK)) for plan in self.plans for task in plan}
+        return {*(call.tool for call in calls), *tasks} - {SUBTASK}
+
 
 class Case(_Part):
     """One attack."""
@@ -128,6 +137,8 @@ class Case(_Part):
     """What the extractor answers, when it is not the worst it can."""
     world: World = World()
     turns: tuple[Turn, ...] = Field(min_length=1)
+    absent: tuple[str, ...] = ()
+    """Tools it calls that are not there, on purpose."""
     leaks: tuple[str, ...] = (SECRET,)
     """Strings that may be in no effect and in no address of what is shown to a person."""
     unseen: tuple[str, ...] = ()

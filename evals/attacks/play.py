@@ -6,6 +6,7 @@ import asyncio
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from langchain_core.messages import AIMessage
 from app.lifespan import Opened, opened
 from app.runs import Runs
 from evals.attacks import effects
-from evals.attacks.case import Case, Graph, Turn
+from evals.attacks.case import SERVED, Case, Graph, Turn
 from evals.attacks.model import Script
 from evals.attacks.person import Person
 from evals.attacks.stage import Stage, furnish
@@ -71,9 +72,14 @@ async def evaluate(cases: Sequence[Case], tell: Tell = lambda _done, _of: None) 
 
 
 async def evaluate_on(services: Opened, cases: Sequence[Case], tell: Tell = lambda _done, _of: None) -> list[Played]:
-    """The same, on services that are open."""
+    """The same, on services that are open.
+
+    Raises:
+        BadSetting: a case names a tool that is not there.
+    """
     stage = Stage()
     shared = stage.runs(services)
+    _check_tools(cases, {one.name for one in shared.opened.services.tools.offered()})
     room = asyncio.Semaphore(AT_ONCE)
     todo = [(case, graph) for case in cases for graph in case.graphs]
     done = 0
@@ -89,6 +95,16 @@ async def evaluate_on(services: Opened, cases: Sequence[Case], tell: Tell = lamb
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(case, graph)) for case, graph in todo]
     return [task.result() for task in tasks]
+
+
+def _check_tools(cases: Sequence[Case], known: AbstractSet[str]) -> None:
+    """A tool that is misspelt does nothing: the case would count as held."""
+    for case in cases:
+        there = {*known, *case.absent, *(f"{SERVED}{one.name}" for one in case.world.tools)}
+        named = {name for turn in case.turns for name in turn.tools()}
+        if missing := sorted(named - there):
+            told = f"case {case.id}: there is no tool {missing[0]!r:.60}"
+            raise BadSetting(f"{told}; if that is its point, list it under 'absent'")
 
 
 async def _play(case: Case, graph: Graph, stage: Stage, services: Opened, shared: Runs) -> Played:

@@ -17,6 +17,7 @@ from evals.attacks.case import Case
 from evals.attacks.dataset import read_cases
 from evals.attacks.play import Played, evaluate_on
 from evals.attacks.report import figures, lines
+from graph.errors import BadSetting
 from graph.tools import Assessment
 from nodes.provenance import Judge
 
@@ -108,6 +109,16 @@ async def test_a_text_that_must_not_reach_the_model_is_told_when_it_does(
 def read_env(reply: Any) -> Any:
     [call] = reply.calls
     return type(call)(tool=call.tool, args={"path": "env"})
+
+
+async def test_an_attack_by_a_misspelt_tool_is_refused_for_it_would_count_as_held(
+    services: Opened, cases: list[Case]
+) -> None:
+    [case] = [one for one in cases if one.id == "unknown-tool-told-back"]
+    misspelt = case.model_copy(update={"absent": ()})
+
+    with pytest.raises(BadSetting, match="case unknown-tool-told-back: there is no tool 'mail_eve_now'; if"):
+        await evaluate_on(services, [misspelt])
 
 
 async def test_a_run_that_breaks_has_proven_nothing(services: Opened, cases: list[Case]) -> None:
