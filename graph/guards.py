@@ -54,6 +54,11 @@ class Seen:
     request: str = ""
     """What the person wrote last; on input the text itself."""
 
+    @property
+    def said_by_us(self) -> bool:
+        """Whether the agent wrote it, not somebody it listens to or reads."""
+        return self.stage in ("output", "arguments")
+
 
 @dataclass(frozen=True)
 class Allowed:

@@ -12,9 +12,7 @@ from pydantic_core import ErrorDetails
 
 from graph.people import ROLES
 from graph.state import RISKS
-
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Every command reads the file: one of 3 KB takes 4 ms with libyaml's, which all wheels bring, 30 ms with the other."""
+from services.yaml_loader import LOADER
 
 MAX_BYTES = 64_000
 MAX_DEPTH = 12

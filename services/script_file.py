@@ -9,13 +9,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from graph.errors import BadSetting
+from services.yaml_loader import LOADER
 
 Failure = Literal["rate_limit", "timeout", "server_error", "malformed_json", "empty", "truncated"]
 """How a turn goes wrong. The first four raise, the last two are replies nobody can use."""
-
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's where there is one: a plan of a thousand tasks takes the other a second."""
 
 
 class _Part(BaseModel):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from evals.attacks.case import Case, called, made
 from evals.attacks.families import spread
 from graph.errors import BadSetting
-from services.script_file import LOADER
+from services.yaml_loader import LOADER
 
 INCLUDE = "include"
 

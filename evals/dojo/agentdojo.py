@@ -18,6 +18,7 @@ from evals.dojo.obfuscation import obfuscated
 from evals.dojo.watching import squeezed
 from evals.dojo.world import Made, Pair, Signature
 from graph.errors import BadSetting
+from services.yaml_loader import LOADER
 
 VERSION = "v1.2.2"
 
@@ -186,7 +187,7 @@ def _pickled(read: Callable[..., str], suite: Any, texts: tuple[tuple[str, str],
     """The environment with these texts in their places."""
     whole = read(suite.name, "environment.yaml", suite.data_path)
     places = {**suite.get_injection_vector_defaults(), **dict(texts)}
-    data = yaml.load(whole.format(**places), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe ones
+    data = yaml.load(whole.format(**places), Loader=LOADER)  # noqa: S506 - a safe loader
     return pickle.dumps(suite.environment_type.model_validate(data))
 
 

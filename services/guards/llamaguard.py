@@ -15,9 +15,6 @@ from services.unstreamed import unstreamed
 VERDICT_TOKENS = 64
 """Of the longest verdict: `unsafe` and a line of categories."""
 
-SAID_BY_US = ("output", "arguments")
-"""Stages whose text is the agent's; the model judges the last message by who says it."""
-
 _CATEGORIES = re.compile(r"S\d{1,2}(?:\s*,\s*S\d{1,2}){0,30}")
 
 
@@ -52,6 +49,6 @@ def verdict_in(answer: str) -> Verdict:
 
 
 def _conversation(seen: Seen) -> Sequence[BaseMessage]:
-    if seen.stage in SAID_BY_US:
+    if seen.said_by_us:  # the model judges the last message by who says it
         return [HumanMessage(seen.request or "-"), AIMessage(seen.text)]
     return [HumanMessage(seen.text)]

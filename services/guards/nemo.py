@@ -11,8 +11,6 @@ from nemoguardrails.rails.llm.options import RailStatus, RailType
 from graph.budget import Budget
 from graph.guards import Allowed, Denied, Redacted, Seen, Verdict
 
-SAID_BY_US = ("output", "arguments")
-
 
 class Nemo:
     """Runs the folder's input rails on requests and content, its output rails on answers and arguments.
@@ -29,10 +27,10 @@ class Nemo:
         Raises:
             Exception: whatever NeMo raises, also when the folder has no rails for the stage.
         """
-        said = seen.stage in SAID_BY_US
-        user = {"role": "user", "content": seen.request or "-" if said else seen.text}
-        messages = [user, {"role": "assistant", "content": seen.text}] if said else [user]
-        result = await self._rails.check_async(messages, rail_types=[RailType.OUTPUT if said else RailType.INPUT])
+        ours = seen.said_by_us
+        user = {"role": "user", "content": seen.request or "-" if ours else seen.text}
+        messages = [user, {"role": "assistant", "content": seen.text}] if ours else [user]
+        result = await self._rails.check_async(messages, rail_types=[RailType.OUTPUT if ours else RailType.INPUT])
         match result.status:
             case RailStatus.PASSED:
                 return Allowed()
