@@ -53,10 +53,13 @@ async def _listed(services: Opened, thread: str) -> list[dict[str, Any]]:
 
 
 async def _opened(services: Opened, thread: str, handle: str) -> dict[str, Any]:
+    from app.person import person
+
     whole = await services.results.opened(thread, handle)
     if whole is None:
         await _known(services, thread)
         raise NotFound("result", handle, f"see 'ballast results {thread}'")
+    await services.audit.opened(thread, whole, by=person())
     return {
         "thread_id": thread,
         "handle": handle,

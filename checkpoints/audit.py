@@ -6,6 +6,7 @@ makes them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +15,18 @@ from typing import Literal
 from psycopg.rows import class_row
 
 from checkpoints.database import Pool
+from checkpoints.ledger import storable
 from checkpoints.outage import patient
+from graph.results import Whole
 
 VIEWED = """
 INSERT INTO audit (actor, action, approval_id, thread_id, tool, args_sha256, status)
 SELECT %s, 'view', id, thread_id, tool, encode(sha256(convert_to(args::text, 'UTF8')), 'hex'), status
 FROM approvals WHERE id = ANY(%s)
+"""
+OPENED = """
+INSERT INTO audit (actor, action, approval_id, thread_id, tool, args_sha256, status)
+VALUES (%s, 'open', '', %s, %s, %s, '')
 """
 LIST = """
 SELECT id, at, actor, action, approval_id, thread_id, tool, args_sha256, status FROM audit
@@ -35,14 +42,16 @@ class Entry:
     at: datetime
     actor: str
     """Who asked, saw or decided; `timer` and `ballast` for what happened by itself."""
-    action: Literal["request", "view", "decision"]
+    action: Literal["request", "view", "decision", "open"]
+    """`open`: a raw text that a tool gave was read."""
     approval_id: str
+    """Empty when a text was read."""
     thread_id: str
     tool: str
     args_sha256: str
-    """Of the arguments asked about, seen, or let run, as JSON."""
+    """Of the arguments asked about, seen, or let run, as JSON; of the text that was read."""
     status: str
-    """Of the approval after it."""
+    """Of the approval after it; empty when a text was read."""
 
 
 class PostgresAudit:
@@ -55,6 +64,12 @@ class PostgresAudit:
         """Note that someone was shown these approvals, whole."""
         async with self._pool.connection() as connection:
             await connection.execute(VIEWED, (by, list(approval_ids)))
+
+    async def opened(self, thread_id: str, whole: Whole, *, by: str) -> None:
+        """Note that someone read a raw text, or a page of it."""
+        digest = hashlib.sha256(whole.text.encode()).hexdigest()
+        async with self._pool.connection() as connection:
+            await connection.execute(OPENED, (by, thread_id, storable(whole.tool), digest))
 
     @patient
     async def list(self, *, thread_id: str | None = None, limit: int = 200) -> list[Entry]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from hashlib import sha256
 
 import pytest
 from pydantic import SecretStr
 
+from app.person import person
 from checkpoints.database import open_pool
 from checkpoints.results import PostgresResults
 from checkpoints.serde import serializer
@@ -80,6 +82,21 @@ async def test_as_json_a_text_is_exact_and_still_acts_on_no_terminal(ballast: Ba
         "characters": len(RAW) + 1,
         "text": RAW.replace("\x00", "\\0"),  # Postgres text holds no NUL: it was shown when it was stored
     }
+
+
+async def test_who_read_a_text_is_in_the_log_and_a_list_reads_none(ballast: Ballast, thread: str, keep: Keep) -> None:
+    mail = Whole(tool="read_mail", text=RAW)
+    await keep(thread, mail)
+
+    ballast("results", thread)
+    assert json.loads(ballast("audit", "--thread", thread, "--json").stdout) == []
+    ballast("results", thread, mail.handle)
+    [entry] = json.loads(ballast("audit", "--thread", thread, "--json").stdout)
+
+    assert entry["actor"] == person()
+    told = [entry[name] for name in ("action", "approval_id", "thread_id", "tool", "status")]
+    assert told == ["open", "", thread, "read_mail", ""]
+    assert entry["args_sha256"] == sha256(RAW.replace("\x00", r"\0").encode()).hexdigest()
 
 
 async def test_what_is_not_there_is_one_line(ballast: Ballast, thread: str, keep: Keep) -> None:

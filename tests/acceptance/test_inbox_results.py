@@ -13,6 +13,7 @@ from playwright.async_api import Page, expect
 from psycopg.types.json import Json
 
 from app.pages.result import PAGE_CHARS
+from checkpoints.audit import PostgresAudit
 from checkpoints.database import open_pool
 from checkpoints.results import PostgresResults
 from checkpoints.serde import serializer
@@ -198,6 +199,9 @@ async def test_only_who_may_see_the_run_may_read_what_it_read(as_: As, asked: st
     for name, reads in (("ann", True), ("root", True), ("bob", False), ("eve", False)):
         answer = await _got(as_(name), address)
         assert (answer.status_code, "for ann" in answer.text) == ((200, True) if reads else (404, False)), name
+    async with open_pool(as_("ann").server.database_url, max_size=1) as pool:
+        read = [one.actor for one in await PostgresAudit(pool).list(thread_id=thread) if one.action == "open"]
+    assert read == ["root", "ann"]
     seen = await _got(as_("bob"), f"/inbox/{asked}")  # who decides sees the reason, and not the run
     assert (seen.status_code, 'class="excerpts"' in seen.text) == (200, False)
     async with httpx.AsyncClient(base_url=as_("ann").server.url) as nobody:
