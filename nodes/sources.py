@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from graph.state import State
 from graph.tools import Tools
@@ -28,7 +28,14 @@ def outside_read(state: State, tools: Tools) -> bool:
         return True
     if state.get("summary") and not any(one["kind"] == "result" for one in facts):  # nothing tells what it was made of
         return True
-    return any(isinstance(one, ToolMessage) and is_wrapped(str(one.text)) for one in state["messages"])
+    return any(map(_of_a_stranger, state["messages"]))
+
+
+def _of_a_stranger(message: AnyMessage) -> bool:
+    """Asked of the whole history at each step: `text` takes twice as long as what it is made of."""
+    if not isinstance(message, ToolMessage):
+        return False
+    return is_wrapped(message.content if isinstance(message.content, str) else str(message.text))
 
 
 def _told_outside(tools: Tools) -> bool:
@@ -49,7 +56,7 @@ def sources_of(state: State, tools: Tools) -> Iterator[Source]:
         elif isinstance(message, AIMessage) and not is_notice(message):
             calls |= {call["id"] or "": call["args"] for call in message.tool_calls}
         elif isinstance(message, ToolMessage):
-            if is_wrapped(str(message.text)):
+            if _of_a_stranger(message):
                 outside = True
                 continue
             trust = tools.trust(str(message.name))
@@ -65,5 +72,4 @@ def _read_elsewhere(state: State, tools: Tools) -> bool:
     """Whether a stranger was read where no message shows it: then none of them is known to be older."""
     if _told_outside(tools):
         return True
-    shown = any(isinstance(one, ToolMessage) and is_wrapped(str(one.text)) for one in state["messages"])
-    return not shown and outside_read(state, tools)
+    return not any(map(_of_a_stranger, state["messages"])) and outside_read(state, tools)
