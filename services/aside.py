@@ -9,8 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 AT_ONCE_CHARS = 16_000
-"""Longest text that is read on the event loop. The most hostile one takes some 10 ms there, an ordinary one 2; to hand
-it to a thread and come back takes as much again as the ordinary one."""
+"""Longest text that is read on the event loop. An ordinary one takes 2 ms there; to hand it to a thread and come back
+takes as much again. The most hostile one takes 60 ms, most of it in one search, which stops all threads as well."""
 
 
 async def aside(work: Callable[[str], T], text: str) -> T:

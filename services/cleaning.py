@@ -165,7 +165,7 @@ def suspicious(raw: str, cleaned: str) -> Iterator[tuple[str, str]]:
 
 def _found(looked: _Looked, cleaned: str) -> Iterator[tuple[str, str]]:
     page, concealed = looked.page, looked.page.concealed if looked.page else ()
-    places = (looked.text, cleaned, without_invisible(" ".join(concealed)))
+    places = tuple(dict.fromkeys((looked.text, cleaned, without_invisible(" ".join(concealed)))))
     lowered = [one.translate(_CASELESS).lower() for one in places]
     for rule, pattern in RULES.items():
         likely = (place for place, lower in zip(places, lowered, strict=True) if _may_fire(rule, lower))

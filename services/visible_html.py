@@ -17,6 +17,15 @@ _NO_COMMENT = re.compile(r"<(?!!--)")
 _CDATA = re.compile(r"<!\[CDATA\[|\]\]>", re.IGNORECASE)
 """Feeds write their text between these."""
 
+_NO_END = re.compile(r"</(?=(?:html|body)[ \t\n/>])", re.IGNORECASE)
+"""Of a page, and of its body: neither ends an element that is open in it, as the parser would have it."""
+_NO_ELEMENT = "</a_"
+"""How an end begins that ends nothing: what is written `<a_...` is no tag here."""
+_NO_SLASH = re.compile("(?<!<)/>")
+"""To a browser the slash is nothing, to the parser the end of the element: `<div hidden/>` hides what follows."""
+_PAGE = re.compile(r"<(html|body)(?=[ \t\n])", re.IGNORECASE)
+"""The parser tells nothing of these tags' attributes, which may hide all of it: an element within gets them."""
+
 _CSS_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _HIDING_STYLE = re.compile(
     r"display\s*+:\s*+none|visibility\s*+:\s*+(?:hidden|collapse)|opacity\s*+:\s*+0(?:\.0+)?(?![.\d])"
@@ -26,11 +35,18 @@ _HIDING_STYLE = re.compile(
     re.IGNORECASE,
 )
 _NEVER_SHOWN = frozenset(
-    ("script", "style", "template", "noscript", "head", "iframe", "object", "noembed", "noframes"),
+    ("script", "style", "template", "noscript", "head", "title", "iframe", "noembed", "noframes"),
 )
+_INSTEAD = frozenset(("audio", "canvas", "datalist", "object", "rp", "video"))
+"""Their words are for browsers that can't show them."""
 _LINES = frozenset(
     ("address", "article", "aside", "blockquote", "dd", "div", "dl", "dt", "figure", "footer", "form", "header", "hr")
-) | {"h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "nav", "ol", "p", "pre", "section", "table", "title", "tr", "ul"}
+) | {"h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tr", "ul"}
+
+TOO_DEEP = "[the rest is nested too deep to be read]"
+MOST_DEEP, PIECE_CHARS = 1_000, 4_096
+"""Most elements that may be open after a piece of this length. An end tag that ends none is compared with all of them:
+without a limit that takes time quadratic in the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +68,25 @@ def read_html(markup: str) -> Page:
     """Part what a browser would show from what it would not. Broken markup may hide more than in a browser."""
     reader = _Reader()
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, target=reader)  # type: ignore[arg-type]  # it gives str, its stubs also bytes
+    text = f"<html>{_prepared(markup)}"
+    for at in range(0, len(text), PIECE_CHARS):
+        parser.feed(text[at : at + PIECE_CHARS])
+        if reader.depth > MOST_DEEP:
+            reader.shown.append(f"\n{TOO_DEEP}")
+            break
+    else:
+        parser.close()
+    return Page(shown="".join(reader.shown), concealed=tuple(map("".join, reader.concealed)))
+
+
+def _prepared(markup: str) -> str:
+    """The markup as the parser must get it to see what a browser sees."""
     if "<![" in markup or "]]>" in markup:  # hardly any has them, and `re` looks for them ten times as long
         markup = _CDATA.sub("", markup)
-    text = _NO_TAG.sub("&lt;", markup)
+    text = _NO_SLASH.sub(" >", _NO_END.sub(_NO_ELEMENT, _NO_TAG.sub("&lt;", markup)))
+    text = _PAGE.sub(r"<\1><div", text)
     ended = text.rfind(">") + 1  # behind the last bracket no tag comes to its end
-    etree.fromstring(f"<html>{text[:ended]}{_NO_COMMENT.sub('&lt;', text[ended:])}".encode(), parser)
-    return Page(shown="".join(reader.shown), concealed=tuple(map("".join, reader.concealed)))
+    return text[:ended] + _NO_COMMENT.sub("&lt;", text[ended:])
 
 
 @dataclass(kw_only=True)
@@ -67,9 +96,12 @@ class _Reader:
     """Each in parts: text comes in pieces."""
     hidden: list[bool] = field(default_factory=list)
     """For each open element inside a hidden one, the outermost first: whether its words are reported."""
+    depth: int = 0
+    """How many elements are open."""
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
+        self.depth += 1
         if self.hidden or _hides(name, attributes):
             self.hidden.append(self.hidden[0] if self.hidden else name not in _NEVER_SHOWN)
             if len(self.hidden) == 1 and self.hidden[0]:
@@ -79,9 +111,10 @@ class _Reader:
 
     def end(self, name: str) -> None:
         """It comes to its end."""
+        self.depth -= 1
         if self.hidden:
             self.hidden.pop()
-        else:
+        elif name != "br":
             self._part(name)
 
     def data(self, text: str) -> None:
@@ -111,7 +144,7 @@ class _Reader:
 
 
 def _hides(name: str, attributes: Mapping[str, str]) -> bool:
-    if name in _NEVER_SHOWN:
+    if name in _NEVER_SHOWN or name in _INSTEAD or (name == "dialog" and "open" not in attributes):
         return True
     if not attributes:
         return False

@@ -28,9 +28,9 @@ async def show(request: Request) -> Response:
     whole = await seen.opened.results.opened(thread_id, handle)
     if whole is None:
         raise NotFound("result", handle[:100], "it is none of this run's")
-    await seen.opened.audit.opened(thread_id, whole, by=seen.person.name)
     asked = request.query_params.get("for", "")
     values = await _values(seen, asked, thread_id) if asked else ()
+    await seen.opened.audit.opened(thread_id, whole, by=seen.person.name)
     text = whole.text.replace("\r\n", "\n")
     spans, spelt = await asyncio.to_thread(lambda: (spans_of(text, values), count_hiding(text)))
     pages = max(1, -(-len(text) // PAGE_CHARS))

@@ -156,6 +156,13 @@ def test_hostile_text_takes_time_in_proportion_to_its_length(piece: str, around:
     assert taken < 5
 
 
+def test_what_is_nested_deep_takes_no_longer() -> None:
+    def nested(chars: int) -> str:
+        return "<b>" * (chars // 6) + "</i>" * (chars // 8)
+
+    assert _seconds(nested(READ_CHARS)) < 8 * _seconds(nested(READ_CHARS // 4)) + 0.1  # it took 0.7 s without a limit
+
+
 def test_a_tool_result_is_read_whole() -> None:
     assert attempt.MAX_CHARS + len("\n[cut: 1000000000 more characters]") < READ_CHARS
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.cleaning import clean, suspicious
+from services.visible_html import MOST_DEEP, TOO_DEEP
 
 
 @pytest.mark.parametrize(
@@ -41,8 +42,20 @@ from services.cleaning import clean, suspicious
         ("before<b></b><p title='x>y</p>", "before"),
         ("before<script>x</div>", "before"),
         ("before<div hidden>" + "<b>" * 200 + "</b>" * 200 + "</div>x", "beforex"),
-        ("before" + "<b>" * 20_000 + "deep", "beforedeep"),
+        ("before" + "<b>" * (MOST_DEEP // 2) + "deep", "beforedeep"),
+        ("before" + "<b>" * 20 * MOST_DEEP + "deep", f"before\n{TOO_DEEP}"),
+        # The end of a page ends nothing, nor does a slash in a tag.
         ("<html><body>a</body></html>after", "aafter"),
+        ("<html><body><p>a</p><div hidden>x</body></html>after", "a"),
+        ("<div hidden></BODY >after", ""),
+        ("<p hidden/>x</p>a<br/>b<img src=x/>c", "a\nbc"),
+        ("<svg><path hidden/><g/></svg>a </html>b </> c", "a b  c"),
+        ("<video>x</video><object>x</object><dialog>x</dialog><dialog open>a</dialog><ruby>b<rp>(</ruby>", "ab"),
+        # A page that is hidden.
+        ("<html hidden><head><title>x</title></head><p>after", ""),
+        ("<!DOCTYPE html>\n<HTML lang=en\nstyle='display:none'><body>after</body></html>", ""),
+        ("<html lang=en><head><title>x</title></head><body title='>' hidden>after", ""),
+        ("<html lang=en><head><title>x</title></head><body class=a>after</body></html>", "after"),
         # Text, and no tags.
         ("<b>a</b> < b, c <d", "a < b, c <d"),
         ("<b>see</b> <https://example.com/a?b> <ann@example.com>", "see <https://example.com/a?b> <ann@example.com>"),
@@ -65,6 +78,7 @@ def test_markup_shows_what_a_browser_shows(markup: str, shown: str) -> None:
         "<b>x</b><!-- three hidden words -->",
         "<b>x</b><?three hidden words?>",
         "<div hidden>three hidden words",
+        "<object>three hidden words</object>",
         "<p hidden><![CDATA[three hidden words]]></p>",
         "<p style='font-size:1px'>three <b>hidden</b> words</p>",
     ],
