@@ -39,9 +39,12 @@ _NEVER_SHOWN = frozenset(
 )
 _INSTEAD = frozenset(("audio", "canvas", "datalist", "object", "rp", "video"))
 """Their words are for browsers that can't show them."""
+_UNSHOWN = _NEVER_SHOWN | _INSTEAD
 _LINES = frozenset(
     ("address", "article", "aside", "blockquote", "dd", "div", "dl", "dt", "figure", "footer", "form", "header", "hr")
 ) | {"h1", "h2", "h3", "h4", "h5", "h6", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tr", "ul"}
+_CELLS = frozenset(("td", "th"))
+_PARTS = _LINES | _CELLS | {"br"}
 
 TOO_DEEP = "[the rest is nested too deep to be read]"
 MOST_DEEP, PIECE_CHARS = 1_000, 4_096
@@ -56,7 +59,9 @@ class Page:
     shown: str
     """Its visible text, a line for each block."""
     concealed: tuple[str, ...]
-    """The words of each comment and hidden element. Scripts, styles and the like are in neither."""
+    """The words of each comment and hidden element."""
+    beside: tuple[str, ...]
+    """All else that is written there: attributes, scripts, styles and the like."""
 
 
 def looks_like_html(text: str) -> bool:
@@ -76,7 +81,9 @@ def read_html(markup: str) -> Page:
             break
     else:
         parser.close()
-    return Page(shown="".join(reader.shown), concealed=tuple(map("".join, reader.concealed)))
+    return Page(
+        shown="".join(reader.shown), concealed=tuple(map("".join, reader.concealed)), beside=tuple(reader.beside)
+    )
 
 
 def _prepared(markup: str) -> str:
@@ -94,6 +101,7 @@ class _Reader:
     shown: list[str] = field(default_factory=list)
     concealed: list[list[str]] = field(default_factory=list)
     """Each in parts: text comes in pieces."""
+    beside: list[str] = field(default_factory=list)
     hidden: list[bool] = field(default_factory=list)
     """For each open element inside a hidden one, the outermost first: whether its words are reported."""
     depth: int = 0
@@ -102,11 +110,15 @@ class _Reader:
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
         self.depth += 1
-        if self.hidden or _hides(name, attributes):
-            self.hidden.append(self.hidden[0] if self.hidden else name not in _NEVER_SHOWN)
-            if len(self.hidden) == 1 and self.hidden[0]:
+        if attributes:
+            self.beside.extend(attributes.values())
+        if self.hidden:
+            self.hidden.append(self.hidden[0])
+        elif name in _UNSHOWN or (attributes and _hides(attributes)) or (name == "dialog" and "open" not in attributes):
+            self.hidden.append(name not in _NEVER_SHOWN)
+            if self.hidden[0]:
                 self.concealed.append([])
-        else:
+        elif name in _PARTS:
             self._part(name)
 
     def end(self, name: str) -> None:
@@ -114,15 +126,15 @@ class _Reader:
         self.depth -= 1
         if self.hidden:
             self.hidden.pop()
-        elif name != "br":
+        elif name in _PARTS and name != "br":
             self._part(name)
 
     def data(self, text: str) -> None:
         """Words."""
         if not self.hidden:
             self.shown.append(text)
-        elif self.hidden[0]:
-            self.concealed[-1].append(text)
+        else:
+            (self.concealed[-1] if self.hidden[0] else self.beside).append(text)
 
     def comment(self, text: str) -> None:
         """A comment."""
@@ -137,17 +149,16 @@ class _Reader:
         """The end."""
 
     def _part(self, name: str) -> None:
-        if name == "br" or (name in _LINES and self.shown and not self.shown[-1].endswith("\n")):
+        if name == "br":
             self.shown.append("\n")
-        elif name in {"td", "th"} and self.shown and not self.shown[-1].endswith(("\n", "\t")):
-            self.shown.append("\t")
+        elif name in _CELLS:
+            if self.shown and not self.shown[-1].endswith(("\n", "\t")):
+                self.shown.append("\t")
+        elif self.shown and not self.shown[-1].endswith("\n"):
+            self.shown.append("\n")
 
 
-def _hides(name: str, attributes: Mapping[str, str]) -> bool:
-    if name in _NEVER_SHOWN or name in _INSTEAD or (name == "dialog" and "open" not in attributes):
-        return True
-    if not attributes:
-        return False
+def _hides(attributes: Mapping[str, str]) -> bool:
     return (
         "hidden" in attributes
         or attributes.get("aria-hidden", "").strip().lower() == "true"
