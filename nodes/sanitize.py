@@ -63,9 +63,10 @@ async def sanitized(raw: RawResult, extractor: Extractor, *, derived: bool = Fal
     guarding = extractor.guarding
     strict = not derived and guarding.run.services.tools.trust(raw["tool"]).handling == "strict"
     number = extractor.number() if strict else 0
-    text, seen = await _read_in_time(raw["text"])
+    keeping = extractor.kept(raw) if strict else _kept_already(raw)
+    handle, (text, seen) = await asyncio.gather(keeping, _read_in_time(raw["text"]))  # Postgres stores it meanwhile
     ruling, ruled = await guarding.content(text, raw["text"], raw["tool"], raw["call_id"])
-    text, handle = ruling.text, await extractor.kept(raw) if strict else raw.get("whole")
+    text = ruling.text
     withheld = ruling.denied or any(rule == NOT_CLEANED for rule, _ in seen)
     shown = await extractor.extracted(raw, text, number) if strict and not withheld else text
     content = wrapped(
@@ -84,6 +85,10 @@ async def sanitized(raw: RawResult, extractor: Extractor, *, derived: bool = Fal
     )
     findings = [Finding(tool=raw["tool"], call_id=raw["call_id"], rule=rule, excerpt=words) for rule, words in seen]
     return Sanitized(text=text, shown=shown, message=message, findings=[*findings, *ruled])
+
+
+async def _kept_already(raw: RawResult) -> str | None:
+    return raw.get("whole")
 
 
 async def _read_in_time(raw: str) -> tuple[str, list[tuple[str, str]]]:
