@@ -165,14 +165,12 @@ def _paired(messages: Sequence[AnyMessage]) -> list[BaseMessage]:
     results = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
     paired: list[BaseMessage] = []
     for message in messages:
-        if is_notice(message):
+        if isinstance(message, ToolMessage) or is_notice(message):
             continue
+        paired.append(message)
         if isinstance(message, AIMessage):
-            paired.append(message)
             for call in message.tool_calls:
                 paired.append(results.get(call["id"] or "") or _lost(call))  # noqa: PERF401 - mostly there is one
-        elif not isinstance(message, ToolMessage):
-            paired.append(message)
     return paired
 
 

@@ -96,9 +96,10 @@ class Judge:
 
     def needs_reading(self, names: Iterable[str]) -> bool:
         """Whether one of these calls is judged by what the request asks for, and the request was not read yet."""
+        if not self.gates(names) or answered(self.state) or not self.outside:
+            return False
         known = self.state.get("wanted")
-        read = known is not None and known["request"] == request_id(self.state["messages"])
-        return not read and not answered(self.state) and self.gates(names) and self.outside
+        return known is None or known["request"] != request_id(self.state["messages"])
 
     def _wanted(self) -> Wanted:
         """What the newest request asks for; nothing until it is read, nor when it was answered."""
