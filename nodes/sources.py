@@ -32,7 +32,7 @@ def outside_read(state: State, tools: Tools) -> bool:
 
 
 def _of_a_stranger(message: AnyMessage) -> bool:
-    """Asked of the whole history at each step: `text` takes twice as long as what it is made of."""
+    """Whether it is a result by one. Asked of all messages at each step: `content` is there, `text` has to be made."""
     if not isinstance(message, ToolMessage):
         return False
     return is_wrapped(message.content if isinstance(message.content, str) else str(message.text))

@@ -165,8 +165,8 @@ def suspicious(raw: str, cleaned: str) -> Iterator[tuple[str, str]]:
 
 def _found(looked: _Looked, cleaned: str) -> Iterator[tuple[str, str]]:
     page, concealed = looked.page, looked.page.concealed if looked.page else ()
-    aside = (concealed, page.beside) if page else ((looked.text,),)
-    places = tuple(dict.fromkeys([cleaned, *(without_invisible(" ".join(words)) for words in aside)]))
+    others = (concealed, page.beside) if page else ((looked.text,),)
+    places = tuple(dict.fromkeys([cleaned, *(without_invisible(" ".join(words)) for words in others)]))
     lowered = [one.translate(_CASELESS).lower() for one in places]
     for rule, pattern in RULES.items():
         likely = (place for place, lower in zip(places, lowered, strict=True) if _may_fire(rule, lower))
