@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -17,8 +19,28 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run(main)
     import uvloop
 
+    interrupted: list[bool] = []
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
+        try:
+            return runner.run(_stopped_once(main, interrupted))
+        except asyncio.CancelledError:
+            if interrupted:
+                raise KeyboardInterrupt from None
+            raise
+
+
+async def _stopped_once(main: Coroutine[Any, Any, Result], interrupted: list[bool]) -> Result:
+    """`main`, cancelled by ctrl-C. Another one changes nothing: it would leave half stopped what is being stopped."""
+    task = asyncio.current_task()
+
+    def stop() -> None:
+        if task and not interrupted:
+            interrupted.append(True)
+            task.cancel()
+
+    if threading.current_thread() is threading.main_thread():  # only there can signals be handled
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop)
+    return await main
 
 
 def settle() -> None:
